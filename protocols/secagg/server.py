@@ -1,0 +1,457 @@
+"""The server of the Bonawitz protocol: it relays, counts and, at the end, takes the masks off. [CCS 2017, figure 4]
+
+It is trusted with nothing: what it could do wrong, the clients check. It defends itself against clients that send
+nonsense, each of which is dropped. One answer table, one closing a round; the driver says when.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from mpc.field import FieldError
+from mpc.keys import AgreementKey, BadSignature, KeyRefused, SigningKey, VerifyKey
+from mpc.prg import Seed
+from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.machine import Aborted, Aggregate, Envelope, Finished, Outcome
+from protocols.messages import (
+    Abort,
+    AdvertiseKeys,
+    Confirm,
+    DeliverShares,
+    DroppedReveal,
+    FallbackRequest,
+    FallbackShares,
+    Invitation,
+    MaskedInput,
+    MaskKeyReveal,
+    Message,
+    Result,
+    Reveal,
+    Roster,
+    Round,
+    ShareKeys,
+    SurvivorReveal,
+    Survivors,
+    UnmaskRequest,
+    UnmaskShares,
+)
+from protocols.secagg import bindings, snapshots
+from protocols.secagg.collected import NOBODY, Loss, ServerState
+from protocols.secagg.unmasking import Dispute, LeafSeeds, Shares, Transcript, UnmaskFailed
+from protocols.session import SessionParams, Variant
+from protocols.wire import PartySet
+
+
+class Server:
+    """The aggregator of one session.
+
+    identity: the coordinator's signing key, the one that `params.subject` names. members: who is invited.
+    """
+
+    def __init__(self, params: SessionParams, *, identity: SigningKey, members: Mapping[PartyId, VerifyKey]) -> None:
+        if params.subject.coordinator != identity.verify_key.raw:
+            raise LocalProtocolError("this identity is not the coordinator that the session names")
+        self._params = params
+        self._identity = identity
+        self._members = dict(members)
+        self._state = ServerState()
+
+    @property
+    def round(self) -> Round:
+        return self._state.round
+
+    @property
+    def outcome(self) -> Outcome | None:
+        return self._state.outcome
+
+    @property
+    def dropped(self) -> Mapping[PartyId, tuple[Round, DropReason]]:
+        """Who was lost, with the round whose answer never came. After its last answer nobody can be lost."""
+        unasked = Round.DONE if self._state.fallback_for else Round.FALLBACK
+        return MappingProxyType(
+            {party: (loss.round, loss.reason) for party, loss in self._state.lost.items() if loss.round is not unasked}
+        )
+
+    @property
+    def disputes(self) -> frozenset[Dispute]:
+        return frozenset(self._state.disputes)
+
+    @property
+    def u1(self) -> PartySet:
+        """Advertised."""
+        return self._state.u1
+
+    @property
+    def u2(self) -> PartySet:
+        """Shared their keys."""
+        return self._state.u2
+
+    @property
+    def u3(self) -> PartySet:
+        """Survivors: their masked input is in the sum."""
+        return self._state.u3
+
+    @property
+    def u4(self) -> PartySet:
+        """Confirmed U3."""
+        return self._state.u4
+
+    @property
+    def u5(self) -> PartySet:
+        """Revealed."""
+        return self._state.u5
+
+    @property
+    def waiting_for(self) -> PartySet:
+        if self._state.outcome is not None:
+            return NOBODY
+        return self._asked - self._answered - self._state.lost.keys()
+
+    @property
+    def can_close(self) -> bool:
+        return self._state.outcome is None and len(self._answered) >= self._enough
+
+    @property
+    def _active(self) -> bool:
+        return self._params.variant is Variant.ACTIVE
+
+    @property
+    def _asked(self) -> PartySet:
+        """Whose answer the round is about."""
+        state = self._state
+        by_round = {
+            Round.ADVERTISE: frozenset(self._members),
+            Round.SHARE: state.u1,
+            Round.MASKED_INPUT: state.u2,
+            Round.CONFIRM: state.u3,
+            Round.UNMASK: state.u4 if self._active else state.u3,
+            Round.FALLBACK: state.u5,
+        }
+        return by_round.get(state.round, NOBODY)
+
+    @property
+    def _answered(self) -> PartySet:
+        state = self._state
+        by_round: dict[Round, Any] = {
+            Round.ADVERTISE: state.keys,
+            Round.SHARE: state.shares,
+            Round.MASKED_INPUT: state.masked,
+            Round.CONFIRM: state.confirmations,
+            Round.UNMASK: state.reveals,
+            Round.FALLBACK: state.fallback,
+        }
+        return frozenset(by_round.get(state.round, ()))
+
+    @property
+    def _enough(self) -> int:
+        """Answers that the round needs: t, and before U3 is fixed also the fewest inputs of a sum."""
+        params = self._params
+        if self._state.round is Round.ADVERTISE:
+            return max(params.floor, params.threshold_for(len(self._state.keys)))
+        if self._state.round in (Round.SHARE, Round.MASKED_INPUT):
+            return max(params.floor, self._threshold)
+        return self._threshold
+
+    @property
+    def _threshold(self) -> int:
+        return self._params.threshold_for(len(self._state.u1))
+
+    @property
+    def _transcript(self) -> Transcript:
+        state = self._state
+        commitments = {client: message.commitment for client, message in state.shares.items()}
+        return Transcript(
+            self._params, self._threshold, state.session, state.shared, _of(state.keys, state.u1), commitments,
+            state.u2, state.u3, state.disputes,
+        )  # fmt: skip
+
+    @classmethod
+    def restore(cls, snapshot: bytes, *, identity: SigningKey) -> "Server":
+        """Goes on from `snapshot()`; parameters and members come from inside it."""
+        params, members, state = snapshots.load_server(snapshot)
+        server = cls(params, identity=identity, members=members)
+        server._state = state
+        return server
+
+    def snapshot(self) -> bytes:
+        return snapshots.dump_server(self._params, self._members, self._state)
+
+    def start(self) -> list[Envelope]:
+        return self._tell(frozenset(self._members), Invitation(self._params))
+
+    def abort(self, reason: AbortReason) -> list[Envelope]:
+        return [] if self._state.outcome else self._end(Aborted(reason))
+
+    def drop(self, party: PartyId, reason: DropReason) -> list[Envelope]:
+        state = self._state
+        if state.outcome or party in state.lost or party not in self._asked:
+            return []
+        where = self._round_after if party in self._answered else state.round
+        state.lost[party] = Loss(where, reason)
+        return []
+
+    def receive(self, sender: PartyId, message: Message) -> list[Envelope]:
+        """Checks first, then takes over: a refused message leaves no trace. What a lost party still says is ignored."""
+        if self._state.outcome or sender in self._state.lost:
+            return []
+        if sender not in self._members:
+            raise LocalProtocolError(f"party {sender} was not invited")
+        if isinstance(message, Abort):
+            return self._given_up(sender, message)
+        if sender not in self._asked or sender in self._answered:
+            raise PeerMisbehaved(sender, DropReason.UNEXPECTED, f"{type(message).__name__} in round {self.round.value}")
+        match self._state.round, message:
+            case Round.ADVERTISE, AdvertiseKeys():
+                self._take_keys(sender, message)
+            case Round.SHARE, ShareKeys():
+                self._take_shares(sender, message)
+            case Round.MASKED_INPUT, MaskedInput():
+                self._take_masked(sender, message)
+            case Round.CONFIRM, Confirm():
+                self._take_confirmation(sender, message)
+            case Round.UNMASK, UnmaskShares():
+                self._take_reveals(sender, message)
+            case Round.FALLBACK, FallbackShares():
+                self._take_fallback(sender, message)
+            case _:
+                raise PeerMisbehaved(
+                    sender, DropReason.UNEXPECTED, f"{type(message).__name__} in round {self.round.value}"
+                )
+        return []
+
+    def _given_up(self, sender: PartyId, message: Abort) -> list[Envelope]:
+        if message.accused is not None and message.accused in self._state.u1:
+            self._state.disputes.add(Dispute(message.accused, sender))
+        return self.drop(sender, DropReason.ABORTED)
+
+    # What clients send, checked
+
+    def _take_keys(self, sender: PartyId, message: AdvertiseKeys) -> None:
+        taken = {key for entry in self._state.keys.values() for key in (entry.channel_key, entry.mask_key)}
+        offered = {message.channel_key, message.mask_key}
+        try:
+            AgreementKey(message.channel_key), AgreementKey(message.mask_key)
+            if self._active:
+                bindings.verify_keys(self._members[sender], self._params, message)
+        except (KeyRefused, BadSignature) as exc:
+            raise PeerMisbehaved(sender, DropReason.BAD_KEY, str(exc)) from exc
+        if message.client != sender or len(offered) != 2 or offered & taken:
+            raise PeerMisbehaved(sender, DropReason.BAD_KEY, "keys in another's name, or keys that are not its own")
+        self._state.keys[sender] = message
+
+    def _take_shares(self, sender: PartyId, message: ShareKeys) -> None:
+        if message.bundles.keys() != self._state.u1 - {sender} or bool(message.commitment) != self._active:
+            raise PeerMisbehaved(sender, DropReason.WRONG_SET, "bundles for others than U1, or no commitment")
+        if self._active:
+            self._check(sender, lambda key: bindings.verify_shares(key, self._state.session, sender, message))
+        self._state.shares[sender] = message
+
+    def _take_masked(self, sender: PartyId, message: MaskedInput) -> None:
+        spec = self._params.spec
+        try:
+            vector = spec.field.unpack(message.masked, spec.masked_length)
+        except FieldError as exc:
+            raise PeerMisbehaved(sender, DropReason.BAD_LENGTH, str(exc)) from exc
+        total = self._state.total
+        self._state.total = vector if total is None else spec.field.add(total, vector, out=total)
+        self._state.masked.add(sender)
+
+    def _take_confirmation(self, sender: PartyId, message: Confirm) -> None:
+        self._check(sender, lambda key: bindings.verify_confirmation(key, self._state.shared, self._state.u3, message))
+        self._state.confirmations[sender] = message.signature
+
+    def _take_reveals(self, sender: PartyId, message: UnmaskShares) -> None:
+        state = self._state
+        of_dropped = DroppedReveal if self._active else MaskKeyReveal
+        if message.reveals.keys() != state.u2:
+            raise PeerMisbehaved(sender, DropReason.WRONG_SET, "reveals for others than U2")
+        for peer, reveal in message.reveals.items():
+            if type(reveal) is not (SurvivorReveal if peer in state.u3 else of_dropped):
+                raise PeerMisbehaved(sender, DropReason.BAD_SHARE, f"the wrong kind of secret for party {peer}")
+            self._check_limbs(sender, reveal)
+        state.reveals[sender] = message.reveals
+
+    def _take_fallback(self, sender: PartyId, message: FallbackShares) -> None:
+        if message.shares.keys() != self._state.fallback_for:
+            raise PeerMisbehaved(sender, DropReason.WRONG_SET, "fallback shares of others than were asked for")
+        for share in message.shares.values():
+            self._check_limbs(sender, share)
+        self._state.fallback[sender] = message.shares
+
+    def _check(self, sender: PartyId, verify: Callable[[VerifyKey], None]) -> None:
+        try:
+            verify(self._members[sender])
+        except BadSignature as exc:
+            raise PeerMisbehaved(sender, DropReason.BAD_SIGNATURE, str(exc)) from exc
+
+    def _check_limbs(self, sender: PartyId, reveal: Reveal) -> None:
+        if isinstance(reveal, DroppedReveal):
+            return
+        try:
+            bindings.unpack_share(reveal.share)
+        except FieldError as exc:
+            raise PeerMisbehaved(sender, DropReason.BAD_SHARE, str(exc)) from exc
+
+    # Closing a round: the set is fixed, the next round opens
+
+    @property
+    def _round_after(self) -> Round:
+        order = [
+            Round.ADVERTISE,
+            Round.SHARE,
+            Round.MASKED_INPUT,
+            Round.CONFIRM,
+            Round.UNMASK,
+            Round.FALLBACK,
+            Round.DONE,
+        ]
+        if not self._active:
+            order.remove(Round.CONFIRM)
+        return order[order.index(self._state.round) + 1]
+
+    def close_round(self) -> list[Envelope]:
+        if not self.can_close:
+            raise LocalProtocolError(f"round {self.round.value} has {len(self._answered)} answers of {self._enough}")
+        late = self.waiting_for
+        for party in late:
+            self._state.lost[party] = Loss(self.round, DropReason.TOO_SLOW)
+        closing = {
+            Round.ADVERTISE: self._close_advertise,
+            Round.SHARE: self._close_share,
+            Round.MASKED_INPUT: self._close_masked,
+            Round.CONFIRM: self._close_confirm,
+            Round.UNMASK: self._close_unmask,
+            Round.FALLBACK: self._close_fallback,
+        }
+        left_out = closing[self.round]()
+        why = AbortReason.TOO_SLOW if late & self._state.u3 else AbortReason.NOT_INCLUDED
+        return ([Envelope(tuple(sorted(late)), Abort(why, None))] if late else []) + left_out
+
+    def _close_advertise(self) -> list[Envelope]:
+        state = self._state
+        state.u1 = frozenset(state.keys)
+        state.round = Round.SHARE
+        entries = tuple(state.keys[client] for client in sorted(state.u1))
+        state.session = bindings.session_digest(self._params, entries)
+        signature = bindings.sign_roster(self._identity, self._state.session) if self._active else b""
+        return self._tell(state.u1, Roster(entries, signature))
+
+    def _close_share(self) -> list[Envelope]:
+        state = self._state
+        state.u2 = frozenset(state.shares)
+        state.shared = bindings.shared_digest(state.session, state.u2)
+        state.round = Round.MASKED_INPUT
+        signature = bindings.sign_u2(self._identity, self._state.shared) if self._active else b""
+        sealed = {client: message.bundles for client, message in state.shares.items()}
+        for dealer, message in state.shares.items():
+            state.shares[dealer] = ShareKeys(message.commitment, {}, message.signature)  # relayed once, then forgotten
+        return [
+            envelope
+            for client in sorted(state.u2)
+            for envelope in self._tell(
+                frozenset({client}),
+                DeliverShares(state.u2, {dealer: sealed[dealer][client] for dealer in state.u2 - {client}}, signature),
+            )
+        ]
+
+    def _close_masked(self) -> list[Envelope]:
+        state = self._state
+        state.u3 = frozenset(state.masked)
+        state.round = self._round_after
+        signature = bindings.sign_survivors(self._identity, self._state.shared, state.u3) if self._active else b""
+        return self._tell(state.u3, Survivors(state.u3, signature))
+
+    def _close_confirm(self) -> list[Envelope]:
+        state = self._state
+        state.u4 = frozenset(state.confirmations)
+        state.round = Round.UNMASK
+        return self._tell(state.u4, UnmaskRequest(dict(state.confirmations)))
+
+    def _close_unmask(self) -> list[Envelope]:
+        state = self._state
+        state.u5 = frozenset(state.reveals)
+        dropped = state.u2 - state.u3
+        if self._active and dropped and state.u3 - state.u5:
+            return self._ask_fallback(dropped)  # a survivor is gone, and with it the leaves that it alone knew
+        if self._active:
+            leaves = self._revealed_leaves()
+        else:
+            try:
+                leaves = self._transcript.leaves_of_dropped(_by_owner(state.reveals, dropped))
+            except UnmaskFailed as exc:
+                return self._end(Aborted(AbortReason.UNMASK_INCONSISTENT, accused=exc.owner))
+        return self._unmask(leaves)
+
+    def _close_fallback(self) -> list[Envelope]:
+        state = self._state
+        try:
+            leaves = self._transcript.leaves_of_dropped(_by_owner(state.fallback, state.fallback_for))
+        except UnmaskFailed as exc:
+            return self._end(Aborted(AbortReason.UNMASK_INCONSISTENT, accused=exc.owner))
+        for dropped, seeds in self._revealed_leaves().items():
+            for survivor, seed in seeds.items():
+                if seed != leaves[dropped][survivor]:  # the mask secret is the owner's: the survivor lied
+                    state.lost[survivor] = Loss(Round.UNMASK, DropReason.BAD_SHARE)
+        return self._unmask(leaves)
+
+    def _revealed_leaves(self) -> LeafSeeds:
+        leaves: LeafSeeds = {dropped: {} for dropped in self._state.u2 - self._state.u3}
+        for survivor, reveals in self._state.reveals.items():
+            for peer, reveal in reveals.items():
+                if isinstance(reveal, DroppedReveal):
+                    leaves[peer][survivor] = Seed(reveal.leaf_seed)
+        return leaves
+
+    def _ask_fallback(self, dropped: PartySet) -> list[Envelope]:
+        self._state.fallback_for = dropped
+        self._state.round = Round.FALLBACK
+        return self._tell(self._state.u5, FallbackRequest(dropped))
+
+    def _unmask(self, leaves: LeafSeeds) -> list[Envelope]:
+        state, spec = self._state, self._params.spec
+        assert state.total is not None
+        transcript = self._transcript
+        try:
+            seeds = transcript.self_seeds(_by_owner(state.reveals, state.u3))
+            total = transcript.unmask(state.total, seeds, leaves)
+        except UnmaskFailed as exc:
+            return self._end(Aborted(AbortReason.UNMASK_INCONSISTENT, accused=exc.owner))
+        if total[spec.length :].any():
+            dropped = state.u2 - state.u3
+            if self._active and dropped and not state.fallback_for:
+                return self._ask_fallback(dropped)
+            return self._end(Aborted(AbortReason.UNMASK_INCONSISTENT))
+        return self._end(Finished(Aggregate(total[: spec.length], state.u3)))
+
+    def _end(self, outcome: Outcome) -> list[Envelope]:
+        """Whatever is left of the clients' answers goes, and everybody who still listens is told."""
+        state = self._state
+        if isinstance(outcome, Aborted):
+            told = self._tell(frozenset(self._members), Abort(outcome.reason, outcome.accused))
+        else:
+            vector = self._params.spec.field.pack(outcome.aggregate.vector)
+            signature = (
+                bindings.sign_result(self._identity, self._state.shared, state.u3, vector) if self._active else b""
+            )
+            told = self._tell(state.u5, Result(state.u3, vector, signature))
+        self._state = ServerState(
+            Round.DONE, state.session, state.shared, state.u1, state.u2, state.u3, state.u4, state.u5,
+            lost=state.lost, fallback_for=state.fallback_for, disputes=state.disputes, outcome=outcome,
+        )  # fmt: skip
+        return told
+
+    def _tell(self, parties: PartySet, message: Message) -> list[Envelope]:
+        listening = tuple(sorted(parties - self._state.lost.keys()))
+        return [Envelope(listening, message)] if listening else []
+
+
+def _by_owner(revealed: Mapping[PartyId, Mapping[PartyId, Reveal]], owners: PartySet) -> dict[PartyId, Shares]:
+    """Shares by owner, then by holder, from what the holders sent."""
+    return {
+        owner: {holder: reveals[owner].share for holder, reveals in revealed.items()}  # type: ignore[union-attr]
+        for owner in owners
+    }
+
+
+def _of(entries: Mapping[PartyId, AdvertiseKeys], parties: PartySet) -> dict[PartyId, AdvertiseKeys]:
+    return {party: entries[party] for party in sorted(parties)}

@@ -1,0 +1,173 @@
+"""A client's or a server's whole state as bytes. Secret: whoever reads one can go on in its place.
+
+The same strict codec as on the wire. No generator's state is ever in one (PROTOCOLS rule 16).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mpc.field import FieldVector
+from mpc.keys import VerifyKey
+from protocols.errors import AbortReason, DropReason, PartyId
+from protocols.machine import Aborted, Aggregate, Finished
+from protocols.messages import AdvertiseKeys, FallbackShares, Round, ShareKeys, UnmaskShares
+from protocols.secagg import states
+from protocols.secagg.collected import Loss, ServerState
+from protocols.secagg.states import State
+from protocols.secagg.unmasking import Dispute
+from protocols.session import SessionParams, Terms, VectorSpec
+from protocols.wire import Codec, PartySet
+
+
+@dataclass(frozen=True, slots=True)
+class AbortedRecord:
+    reason: AbortReason
+    cause: DropReason | None
+    accused: PartyId | None
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRecord:
+    spec: VectorSpec
+    included: PartySet
+    vector: bytes = field(repr=False)
+
+
+Ending = AbortedRecord | FinishedRecord
+Kept = states.Running | AbortedRecord | FinishedRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRecord:
+    me: PartyId
+    terms: Terms
+    state: Kept
+    input: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptClient:
+    """What `Client.restore` is made of."""
+
+    me: PartyId
+    terms: Terms
+    state: State
+    input: FieldVector | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRecord:
+    """`ServerState` in types that travel."""
+
+    params: SessionParams
+    members: Mapping[PartyId, VerifyKey]
+    round: Round
+    session: bytes
+    shared: bytes
+    u1: PartySet
+    u2: PartySet
+    u3: PartySet
+    u4: PartySet
+    u5: PartySet
+    lost: Mapping[PartyId, Loss]
+    keys: Mapping[PartyId, AdvertiseKeys]
+    shares: Mapping[PartyId, ShareKeys]
+    masked: PartySet
+    total: bytes | None = field(repr=False)
+    confirmations: Mapping[PartyId, bytes]
+    reveals: Mapping[PartyId, UnmaskShares]
+    fallback: Mapping[PartyId, FallbackShares]
+    fallback_for: PartySet
+    disputes: tuple[Dispute, ...]
+    ending: AbortedRecord | FinishedRecord | None
+
+
+_CODEC = Codec(ClientRecord | ServerRecord)
+
+
+def dump_client(me: PartyId, terms: Terms, state: State, vector: FieldVector | None) -> bytes:
+    spec = terms.spec
+    kept = end_record(state.outcome, spec) if isinstance(state, states.Ended) else state
+    packed = None if vector is None else spec.field.pack(vector)
+    return _CODEC.encode(ClientRecord(me, terms, kept, packed))
+
+
+def load_client(snapshot: bytes) -> KeptClient:
+    """Raises WireError unless `snapshot` is one that `dump_client` wrote."""
+    record: ClientRecord = _CODEC.decode(snapshot)
+    kept: Any = record.state
+    state = states.Ended(end_outcome(kept)) if isinstance(kept, Ending) else kept
+    packed = record.input
+    vector = None if packed is None else record.terms.spec.field.unpack(packed, record.terms.spec.length)
+    return KeptClient(record.me, record.terms, state, vector)
+
+
+def end_record(outcome: Finished | Aborted, spec: VectorSpec) -> Ending:
+    if isinstance(outcome, Aborted):
+        return AbortedRecord(outcome.reason, outcome.cause, outcome.accused)
+    return FinishedRecord(spec, outcome.aggregate.included, spec.field.pack(outcome.aggregate.vector))
+
+
+def end_outcome(record: Ending) -> Finished | Aborted:
+    if isinstance(record, AbortedRecord):
+        return Aborted(record.reason, record.cause, record.accused)
+    vector = record.spec.field.unpack(record.vector, record.spec.length)
+    return Finished(Aggregate(vector, record.included))
+
+
+def dump_server(params: SessionParams, members: Mapping[PartyId, VerifyKey], state: ServerState) -> bytes:
+    spec = params.spec
+    return _CODEC.encode(
+        ServerRecord(
+            params,
+            members,
+            state.round,
+            state.session,
+            state.shared,
+            state.u1,
+            state.u2,
+            state.u3,
+            state.u4,
+            state.u5,
+            state.lost,
+            state.keys,
+            state.shares,
+            frozenset(state.masked),
+            None if state.total is None else spec.field.pack(state.total),
+            state.confirmations,
+            {party: UnmaskShares(reveals) for party, reveals in state.reveals.items()},
+            {party: FallbackShares(shares) for party, shares in state.fallback.items()},
+            state.fallback_for,
+            tuple(sorted(state.disputes, key=lambda dispute: (dispute.dealer, dispute.holder))),
+            None if state.outcome is None else end_record(state.outcome, spec),
+        )
+    )
+
+
+def load_server(snapshot: bytes) -> tuple[SessionParams, Mapping[PartyId, VerifyKey], ServerState]:
+    """Raises WireError unless `snapshot` is one that `dump_server` wrote."""
+    record: ServerRecord = _CODEC.decode(snapshot)
+    spec = record.params.spec
+    state = ServerState(
+        record.round,
+        record.session,
+        record.shared,
+        record.u1,
+        record.u2,
+        record.u3,
+        record.u4,
+        record.u5,
+        lost=dict(record.lost),
+        keys=dict(record.keys),
+        shares=dict(record.shares),
+        masked=set(record.masked),
+        total=None if record.total is None else spec.field.unpack(record.total, spec.masked_length),
+        confirmations=dict(record.confirmations),
+        reveals={party: message.reveals for party, message in record.reveals.items()},
+        fallback={party: message.shares for party, message in record.fallback.items()},
+        fallback_for=record.fallback_for,
+        disputes=set(record.disputes),
+        outcome=None if record.ending is None else end_outcome(record.ending),
+    )
+    return record.params, record.members, state

@@ -1,0 +1,211 @@
+"""What a session is (`SessionParams`, hashed into every key) and what a party puts up with (`Terms`, its own policy).
+
+PROTOCOLS: a coordinator proposes the first, each party holds the second, and a party never takes a number of the first
+that its own second does not admit.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from typing import Annotated
+
+from mpc.field import PrimeField
+from mpc.hashing import digest
+from mpc.keys import VerifyKey
+from mpc.randomness import Randomness
+from protocols.errors import SERVER, DropReason, PartyId, PeerMisbehaved
+from protocols.wire import Size
+
+WIRE = "veilsum/1"
+TEST_WIRE = "veilsum-test/1"  # seeded sessions: their secrets are known, so they cannot talk to real ones
+
+CANARY_BITS = 64
+SMALLEST_COHORT = 3
+MAX_LENGTH = 2**28
+
+Digest = Annotated[bytes, Size(32)]
+
+
+class Variant(StrEnum):
+    """ACTIVE withstands a server that lies. CURIOUS only one that follows the protocol and looks."""
+
+    ACTIVE = "active"
+    CURIOUS = "curious"
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSpec:
+    """The shape of every input: `length` elements of `field`. On the wire the canaries follow them."""
+
+    length: int
+    field: PrimeField
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.length <= MAX_LENGTH:
+            raise ValueError(f"a vector has 1 to {MAX_LENGTH} elements, not {self.length}")
+
+    @property
+    def canaries(self) -> int:
+        """Coordinates that are zero in every contribution: a sum that is not zero there has a wrong mask in it."""
+        return -(-CANARY_BITS // self.field.bits)
+
+    @property
+    def masked_length(self) -> int:
+        return self.length + self.canaries
+
+    @property
+    def masked_size(self) -> int:
+        """Bytes of one packed masked vector."""
+        return -(-self.masked_length * self.field.bits // 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is being summed, over what, for whom. Every party fills this in from what it holds itself."""
+
+    consortium: Digest
+    version: int
+    coordinator: Digest  # its Ed25519 verify key
+    model: Digest
+    config: Digest
+    last_record: Digest
+
+
+NO_RECORD = bytes(32)
+
+
+def model_digest(payload: bytes) -> bytes:
+    """The hash of the model bytes that a party loaded itself (they carry name, dtype, shape and order)."""
+    return digest("model", sha256(payload).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class SessionParams:
+    """One session as its coordinator proposes it.
+
+    colluding: how many parties may side with the coordinator (c). threshold: the least t, whatever the rule gives.
+    cohort: the fewest inputs that a sum may cover. nonce: 32 bytes, fresh for each session.
+    """
+
+    subject: Subject
+    spec: VectorSpec
+    nonce: Digest
+    colluding: int
+    threshold: int = 1
+    cohort: int = SMALLEST_COHORT
+    variant: Variant = Variant.ACTIVE
+    protocol: str = "secagg"
+    wire: str = WIRE
+
+    def __post_init__(self) -> None:
+        if min(self.colluding, self.threshold, self.cohort) < 0:
+            raise ValueError("colluding, threshold and cohort are counts")
+
+    @property
+    def digest(self) -> bytes:
+        """I: binds every signature and key of the session to all of this."""
+        subject, spec = self.subject, self.spec
+        return digest(
+            "invite", self.wire, self.protocol, self.variant.value,
+            subject.consortium, subject.version, subject.coordinator, self.nonce,
+            spec.length, spec.field.modulus, self.colluding, self.threshold, self.cohort,
+            subject.model, subject.config, subject.last_record,
+        )  # fmt: skip
+
+    @property
+    def floor(self) -> int:
+        """The fewest inputs that a sum may cover: two honest ones at the least, and never a pair."""
+        return smallest_cohort(self.colluding, self.cohort)
+
+    def threshold_for(self, clients: int) -> int:
+        """t when `clients` advertised: the smallest that the variant allows, or the agreed least if that is more."""
+        return max(self.threshold, smallest_threshold(self.variant, clients, self.colluding))
+
+
+def smallest_cohort(colluding: int, cohort: int = SMALLEST_COHORT) -> int:
+    return max(SMALLEST_COHORT, colluding + 2, cohort)
+
+
+def smallest_threshold(variant: Variant, clients: int, colluding: int) -> int:
+    """Active: 2t > n + c, so that no two sets of t helpers differ in honest parties only. Curious: t > c."""
+    if variant is Variant.ACTIVE:
+        return (clients + colluding) // 2 + 1
+    return max(2, colluding + 1)
+
+
+def most_colluders(parties: int, losses: int) -> int | None:
+    """The largest c with c + 2d < n whose floor the survivors still meet; None where there is none."""
+    most = min(parties - 2 * losses - 1, parties - losses - 2)
+    return most if most >= 0 and parties - losses >= SMALLEST_COHORT else None
+
+
+def domain(rand: Randomness) -> str:
+    return TEST_WIRE if rand.seeded else WIRE
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A party's own policy. It is built from the party's files and from nothing that a server sent.
+
+    subject: what this party believes is being summed. members: the identities that it accepts, itself among them.
+    spec: the exact vector. max_colluding: the most colluders that its input must survive. cohort: the fewest inputs
+    that it agrees to be summed with. variant: the only one that it takes part in.
+    """
+
+    subject: Subject
+    members: Mapping[PartyId, VerifyKey]
+    spec: VectorSpec
+    max_colluding: int
+    cohort: int = SMALLEST_COHORT
+    variant: Variant = Variant.ACTIVE
+
+    @property
+    def floor(self) -> int:
+        return smallest_cohort(self.max_colluding, self.cohort)
+
+    def check_invitation(self, params: SessionParams, wire: str) -> None:
+        """Raises PeerMisbehaved: the session is not one that this party takes part in."""
+        expected = (
+            ("protocol", params.protocol, "secagg"),
+            ("wire version", params.wire, wire),
+            ("variant", params.variant, self.variant),
+            ("vector", params.spec, self.spec),
+            ("consortium", params.subject.consortium, self.subject.consortium),
+            ("consortium version", params.subject.version, self.subject.version),
+            ("coordinator", params.subject.coordinator, self.subject.coordinator),
+            ("model", params.subject.model, self.subject.model),
+            ("configuration", params.subject.config, self.subject.config),
+            ("last record", params.subject.last_record, self.subject.last_record),
+        )
+        for name, offered, own in expected:
+            if offered != own:
+                raise PeerMisbehaved(SERVER, DropReason.OUTSIDE_TERMS, f"its {name} is not the one that we hold")
+        if params.colluding < self.max_colluding:
+            raise PeerMisbehaved(
+                SERVER,
+                DropReason.OUTSIDE_TERMS,
+                f"it plans for {params.colluding} colluding parties, our terms ask for {self.max_colluding}",
+            )
+
+    def check_cohort(self, params: SessionParams, clients: Iterable[PartyId]) -> int:
+        """The threshold once the real n is known. Raises PeerMisbehaved where it protects less than our terms ask."""
+        ids = list(clients)
+        if unknown := sorted(set(ids) - set(self.members)):
+            raise PeerMisbehaved(SERVER, DropReason.OUTSIDE_TERMS, f"party {unknown[0]} is not in our consortium")
+        threshold = params.threshold_for(len(ids))
+        least = smallest_threshold(params.variant, len(ids), self.max_colluding)
+        if not least <= threshold <= len(ids):
+            raise PeerMisbehaved(
+                SERVER,
+                DropReason.OUTSIDE_TERMS,
+                f"threshold {threshold} of {len(ids)} parties, our terms ask for {least} to {len(ids)}",
+            )
+        self.require_floor(len(ids), params)
+        return threshold
+
+    def require_floor(self, size: int, params: SessionParams) -> None:
+        """Raises PeerMisbehaved when a sum would cover fewer inputs than both sides agreed on."""
+        floor = max(self.floor, params.floor)
+        if size < floor:
+            raise PeerMisbehaved(SERVER, DropReason.WRONG_SET, f"{size} parties, a sum must cover at least {floor}")

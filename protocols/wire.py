@@ -1,0 +1,221 @@
+"""Frozen message classes <-> msgpack bytes. Strict: exactly one message, of a known class, in its one encoding.
+
+A `Codec` is made from a union of frozen dataclasses. A message is `[version, class name, [fields in order]]`; the type
+of each field says what is accepted, nothing is coerced, and `decode` insists that encoding the result gives the same
+bytes again, so that a message has one encoding and nothing can hide in another.
+
+Sets of parties travel as bitmaps, mappings as lists of pairs in ascending order of the party.
+"""
+
+import dataclasses
+import types
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, NewType, Union, get_args, get_origin, get_type_hints
+
+import msgpack
+
+from mpc.field import PrimeField
+from protocols.errors import PartyId, WireError
+
+VERSION = 1
+MAX_PARTY = 2**20
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Size:
+    """Annotates bytes: the lengths that are accepted."""
+
+    accepted: tuple[int, ...]
+
+    def __init__(self, *accepted: int) -> None:
+        object.__setattr__(self, "accepted", accepted)
+
+
+PartySet = frozenset[PartyId]
+
+Pack = Callable[[Any], Any]
+Parse = Callable[[Any], Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Form:
+    """How one type goes to plain msgpack values and comes back. `parse` raises ValueError or TypeError."""
+
+    pack: Pack
+    parse: Parse
+
+
+class Codec:
+    """Encodes and decodes the classes of one union. Built once; the forms of all fields are worked out then."""
+
+    def __init__(self, union: Any) -> None:
+        self._kinds: dict[str, Form] = {}
+        for kind in get_args(union) or (union,):
+            self._kinds[kind.__name__] = _record_form(kind)
+
+    def encode(self, message: Any) -> bytes:
+        name = type(message).__name__
+        packed: bytes = msgpack.packb([VERSION, name, self._kinds[name].pack(message)], use_bin_type=True)
+        return packed
+
+    def decode(self, data: bytes) -> Any:
+        """Raises WireError on anything but the one encoding of exactly one message of this version."""
+        try:
+            version, name, fields = msgpack.unpackb(data, raw=False, strict_map_key=True)
+            if type(version) is not int or version != VERSION:
+                raise WireError(f"version {version!r}, this is version {VERSION}")
+            message = self._kinds[name].parse(fields)
+            canonical = self.encode(message) == data
+        except WireError:
+            raise
+        except (ValueError, TypeError, KeyError, OverflowError, msgpack.UnpackException) as exc:
+            raise WireError("not a message of this version") from exc
+        if not canonical:
+            raise WireError("a message in an encoding that is not its own")
+        return message
+
+
+def _form(hint: Any) -> Form:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _sized_bytes(args[1])
+    if origin in (Union, types.UnionType):
+        return _union_form(args)
+    if origin is tuple:
+        return _tuple_form(_form(args[0]))
+    if hint == PartySet:
+        return Form(bitmap, _parse_set)
+    if origin is frozenset:
+        raise TypeError("only sets of parties travel")
+    if origin in (dict, Mapping):
+        return _mapping_form(_form(args[1]))
+    return _plain_form(hint)
+
+
+def _plain_form(hint: Any) -> Form:
+    if hint is PartyId:
+        return Form(int, _parse_party)
+    if isinstance(hint, NewType):
+        return _form(hint.__supertype__)
+    if hint is int:
+        return Form(int, _parse_int)
+    if hint is float:
+        return Form(float, _exactly(float))
+    if hint in (bytes, str, bool):
+        return Form(lambda value: value, _exactly(hint))
+    if hint is PrimeField:
+        return Form(lambda field: field.modulus, lambda value: PrimeField(_parse_int(value)))
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return Form(lambda value: value.value, hint)
+    if dataclasses.is_dataclass(hint):
+        return _record_form(hint)
+    raise TypeError(f"{hint!r} does not travel")
+
+
+def _exactly(kind: type) -> Parse:
+    def parse(value: Any) -> Any:
+        if type(value) is not kind:
+            raise TypeError(f"{type(value).__name__} where {kind.__name__} belongs")
+        return value
+
+    return parse
+
+
+def _parse_int(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**64:
+        raise ValueError("not a count")
+    return value
+
+
+def _parse_party(value: Any) -> PartyId:
+    if type(value) is not int or not 0 <= value < MAX_PARTY:
+        raise ValueError("not a party")
+    return PartyId(value)
+
+
+def _sized_bytes(size: Size) -> Form:
+    def parse(value: Any) -> bytes:
+        if type(value) is not bytes or len(value) not in size.accepted:
+            raise ValueError(f"bytes of another length than {size.accepted}")
+        return value
+
+    return Form(lambda value: value, parse)
+
+
+def _tuple_form(item: Form) -> Form:
+    def parse(value: Any) -> tuple[Any, ...]:
+        return tuple(map(item.parse, _exactly(list)(value)))
+
+    return Form(lambda values: [item.pack(value) for value in values], parse)
+
+
+def _mapping_form(item: Form) -> Form:
+    def pack(mapping: Mapping[PartyId, Any]) -> list[Any]:
+        return [[party, item.pack(mapping[party])] for party in sorted(mapping)]
+
+    def parse(value: Any) -> Mapping[PartyId, Any]:
+        parsed = {}
+        for party, entry in _exactly(list)(value):
+            parsed[_parse_party(party)] = item.parse(entry)
+        return types.MappingProxyType(parsed)
+
+    return Form(pack, parse)
+
+
+def _union_form(members: tuple[Any, ...]) -> Form:
+    """`X | None`, or a union of frozen classes, which are told apart by name."""
+    if type(None) in members:
+        inner = _form(next(member for member in members if member is not type(None)))
+        return Form(
+            lambda value: None if value is None else inner.pack(value),
+            lambda value: None if value is None else inner.parse(value),
+        )
+    names = [member.__name__ for member in members]
+    forms = [_record_form(member) for member in members]
+
+    def pack(value: Any) -> list[Any]:
+        index = names.index(type(value).__name__)
+        return [index, *forms[index].pack(value)]
+
+    def parse(value: Any) -> Any:
+        index, *fields = _exactly(list)(value)
+        return forms[_parse_int(index)].parse(fields)
+
+    return Form(pack, parse)
+
+
+def _record_form(kind: Any) -> Form:
+    hints = {
+        name: hint
+        for name, hint in get_type_hints(kind, include_extras=True).items()
+        if get_origin(hint) is not ClassVar
+    }
+    names = [field.name for field in dataclasses.fields(kind) if field.init]
+    forms = [_form(hints[name]) for name in names]
+
+    def pack(record: Any) -> list[Any]:
+        return [form.pack(getattr(record, name)) for name, form in zip(names, forms, strict=True)]
+
+    def parse(value: Any) -> Any:
+        fields = _exactly(list)(value)
+        return kind(*(form.parse(field) for form, field in zip(forms, fields, strict=True)))
+
+    return Form(pack, parse)
+
+
+def bitmap(parties: PartySet) -> bytes:
+    """A set of parties as bytes: party i is bit i % 8 of byte i // 8, no trailing zero byte."""
+    bits = 0
+    for party in parties:
+        bits |= 1 << party
+    return bits.to_bytes(-(-bits.bit_length() // 8), "little")
+
+
+def _parse_set(value: Any) -> PartySet:
+    data = _exactly(bytes)(value)
+    if len(data) > MAX_PARTY // 8:
+        raise ValueError("too many parties")
+    return frozenset(
+        PartyId(8 * index + bit) for index, byte in enumerate(data) if byte for bit in range(8) if byte >> bit & 1
+    )
