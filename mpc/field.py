@@ -22,7 +22,7 @@ _Step = Callable[[FieldVector, FieldVector, FieldVector], None]  # (a, b, out)
 
 _M61 = 2**61 - 1
 _CHUNK = 1 << 15  # elements worked on at a time: operands and scratch stay in the second-level cache
-_PACK_CHUNK = 1 << 16  # elements packed at a time; a multiple of every group (64 lanes at most, each of some elements)
+_PACK_CHUNK = 1 << 16  # elements packed at a time: whole groups in every layout, whose size is a power of two
 
 
 class FieldError(ValueError):
