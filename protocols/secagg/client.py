@@ -258,7 +258,9 @@ class Client:
         if state.params.variant is Variant.ACTIVE:
             with _servers_signature():
                 bindings.verify_u2(self._server_key, shared, message)
-        opened = self._open_bundles(state, message)
+        opened, broken = self._open_bundles(state, message)
+        if broken:
+            return _accuse(broken[0])
         leaf_seeds = self._leaf_seeds(state, shared, u2)
         spec = state.params.spec
         vector = np.concatenate([self._input, spec.field.zeros(spec.canaries)])
@@ -272,14 +274,19 @@ class Client:
         )  # fmt: skip
         return after, MaskedInput(masked)
 
-    def _open_bundles(self, state: AwaitingShares, message: DeliverShares) -> dict[PartyId, tuple[bytes, bytes]]:
-        """All of them, now (rule 9). Raises PeerMisbehaved that names the dealer of one, or the split view of all."""
+    def _open_bundles(
+        self, state: AwaitingShares, message: DeliverShares
+    ) -> tuple[dict[PartyId, tuple[bytes, bytes]], list[PartyId]]:
+        """All of them, now (rule 9), and the dealers whose bundle does not open.
+
+        Raises PeerMisbehaved when none does: then it is not a dealer, but the server that showed us something else.
+        """
         session, me = state.session, self._me
         dealers = message.u2 - {me}
         if message.bundles.keys() != dealers:
             raise PeerMisbehaved(SERVER, DropReason.WRONG_SET, "bundles of others than U2")
         opened: dict[PartyId, tuple[bytes, bytes]] = {}
-        broken = []
+        broken: list[PartyId] = []
         for dealer in sorted(dealers):
             key = bindings.sealing_key(state.channels[dealer], session, dealer, me)
             try:
@@ -291,11 +298,7 @@ class Client:
             raise PeerMisbehaved(
                 SERVER, DropReason.SPLIT_VIEW, "no bundle opens: we were shown another roster, model or configuration"
             )
-        if broken:
-            raise PeerMisbehaved(
-                SERVER, DropReason.BAD_BUNDLE, f"the bundle of party {broken[0]} does not open", accused=broken[0]
-            )
-        return opened
+        return opened, broken
 
     def _leaf_seeds(self, state: AwaitingShares, shared: bytes, u2: PartySet) -> dict[PartyId, Seed]:
         mine, my_key = state.mask_secret, state.u1[self._me].mask_key
@@ -399,6 +402,12 @@ def _servers_signature() -> Iterator[None]:
         yield
     except BadSignature as exc:
         raise PeerMisbehaved(SERVER, DropReason.BAD_SIGNATURE, "not signed by the coordinator that we know") from exc
+
+
+def _accuse(dealer: PartyId) -> Step:
+    """The server did its part, a peer did not: we leave before our input does, and say who it was."""
+    outcome = Aborted(AbortReason.REFUSED, DropReason.BAD_BUNDLE, dealer)
+    return Ended(outcome), Abort(outcome.reason, dealer)
 
 
 def _split_bundle(both: bytes) -> tuple[bytes, bytes]:
