@@ -69,7 +69,7 @@ class Codec:
             canonical = self.encode(message) == data
         except WireError:
             raise
-        except (ValueError, TypeError, KeyError, OverflowError, msgpack.UnpackException) as exc:
+        except (ValueError, TypeError, LookupError, OverflowError, msgpack.UnpackException) as exc:
             raise WireError("not a message of this version") from exc
         if not canonical:
             raise WireError("a message in an encoding that is not its own")
@@ -166,7 +166,8 @@ def _mapping_form(item: Form) -> Form:
 def _union_form(members: tuple[Any, ...]) -> Form:
     """`X | None`, or a union of frozen classes, which are told apart by name."""
     if type(None) in members:
-        inner = _form(next(member for member in members if member is not type(None)))
+        rest = tuple(member for member in members if member is not type(None))
+        inner = _form(rest[0]) if len(rest) == 1 else _union_form(rest)
         return Form(
             lambda value: None if value is None else inner.pack(value),
             lambda value: None if value is None else inner.parse(value),

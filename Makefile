@@ -1,0 +1,37 @@
+# python3.11 (or newer) and make are all it takes: each target makes the virtual environment that it needs.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test check lint quick slow
+
+demo: .venv/demo.stamp  ## five banks train a fraud model on this machine, and one of them is lost on the way
+	$(BIN)/veilsum demo
+
+test: quick slow  ## every test, the quick ones first
+
+check: lint quick  ## what to run before every commit, under a minute
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+quick: .venv/dev.stamp
+	$(BIN)/pytest -m "not slow"
+
+slow: .venv/dev.stamp
+	$(BIN)/pytest -m slow
+
+# A stamp is written last: an environment whose making was interrupted does not count and is made again.
+.venv/demo.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear .venv
+	$(INSTALL) --editable .
+	touch $@
+
+# torch first and by itself: it is the largest, and whatever else asks for it then finds it there.
+.venv/dev.stamp: .venv/demo.stamp
+	rm -f .venv/demo.stamp
+	$(INSTALL) torch
+	$(INSTALL) --editable '.[torch,dev]'
+	touch .venv/demo.stamp $@

@@ -1,0 +1,216 @@
+"""One session at the coordinator: drives the machine, says who may upload, gives up who is gone."""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import trio
+
+from net.control import Grant, Offer, Over
+from net.framing import Kind
+from net.hall import Event, Hall, Joined, Left, Said, Sent, Stalled
+from net.peer import Peer, in_session, message_limit
+from net.policy import STALL, Policy, RoundPolicy, gather
+from net.tasks import open_crew
+from protocols.errors import AbortReason, DropReason, PartyId, PeerMisbehaved, WireError
+from protocols.machine import Aggregate, Collector, Envelope, Finished, Outcome
+from protocols.messages import CODEC, MaskedInput, Message, Round
+from protocols.session import VectorSpec
+
+MOST_UPLOADS: Final = 2
+
+log = logging.getLogger("veilsum.coordinator")
+
+
+@dataclass(slots=True)
+class Uploads:
+    """Who may upload a masked input: `most` at a time, in the order of their offers. [PROTOCOLS rule 11]"""
+
+    most: int = MOST_UPLOADS
+    granted: set[PartyId] = field(default_factory=set)
+    _offered: deque[PartyId] = field(default_factory=deque)
+    _seen: set[PartyId] = field(default_factory=set)
+
+    @property
+    def somebody_waits(self) -> bool:
+        return bool(self._offered)
+
+    def offer(self, party: PartyId) -> None:
+        """Each party once: what it offers again is ignored."""
+        if party not in self._seen:
+            self._seen.add(party)
+            self._offered.append(party)
+
+    def end(self, party: PartyId) -> None:
+        """It has uploaded, or it is gone."""
+        self.granted.discard(party)
+        if party in self._offered:
+            self._offered.remove(party)
+
+    def grant(self) -> list[PartyId]:
+        """Those whose turn has come."""
+        turn: list[PartyId] = []
+        while self._offered and len(self.granted) < self.most:
+            party = self._offered.popleft()
+            self.granted.add(party)
+            turn.append(party)
+        return turn
+
+
+class Collecting:
+    """One machine with the connections of those that it serves.
+
+    settle: called with the aggregate before anybody is told that there is one.
+    """
+
+    def __init__(
+        self,
+        machine: Collector,
+        number: int,
+        members: Mapping[PartyId, Peer],
+        hall: Hall,
+        *,
+        spec: VectorSpec,
+        settle: Callable[[Aggregate], Awaitable[None]],
+    ) -> None:
+        self._machine = machine
+        self._number = number
+        self._peers = dict(members)
+        self._hall = hall
+        self._upload_limit = spec.masked_size + message_limit(len(members))
+        self._settle = settle
+        self._uploads = Uploads()
+        self._settled = False
+
+    async def run(self, policy: Policy) -> Outcome:
+        """The whole session."""
+        async with open_crew() as self._crew:
+            return await self._run(policy)
+
+    async def _run(self, policy: Policy) -> Outcome:
+        machine = self._machine
+        await self._step(machine.start)
+        while machine.outcome is None:
+            await self._gather(policy.of(machine.round))
+            if machine.outcome is not None:
+                break
+            if machine.round is Round.MASKED_INPUT:
+                self._end_uploads()
+            closing = machine.close_round if machine.can_close else partial(machine.abort, AbortReason.TOO_FEW)
+            await self._step(closing)
+        for peer in self._peers.values():
+            peer.say(Over(self._number))
+        return machine.outcome
+
+    async def _gather(self, policy: RoundPolicy) -> None:
+        machine, asked = self._machine, self._machine.waiting_for
+
+        def settled() -> bool:
+            answered = asked - machine.waiting_for - machine.dropped.keys()
+            return not machine.waiting_for or (machine.can_close and policy.enough(len(answered)))
+
+        if not await gather(policy.patience, self._hall.next_event, self._handle, settled):
+            late = ", ".join(self._hall.name(party) for party in sorted(machine.waiting_for))
+            log.info("round %s: the patience is over, without %s", machine.round.value, late)
+
+    async def _handle(self, event: Event) -> None:
+        match event:
+            case Joined(party) if party in self._peers:
+                await self._give_up(party, DropReason.VANISHED)
+            case Left(party, peer, reason) if self._peers.get(party) is peer:
+                await self._give_up(party, reason)
+            case Said(party, peer, Offer(session=self._number, size=size)) if self._peers.get(party) is peer:
+                await self._offered(party, size)
+            case Sent(party, peer, self._number) if self._peers.get(party) is peer:
+                await self._deliver(party, event)
+
+            case Stalled(party, peer) if self._uploading(party, peer) and self._uploads.somebody_waits:
+                log.info("dropping %s: its upload stands still and others wait", self._hall.name(party))
+                await self._drop(party, DropReason.TOO_SLOW)
+
+    async def _give_up(self, party: PartyId, reason: DropReason) -> None:
+        await self._drop(party, reason)
+        del self._peers[party]
+
+    async def _deliver(self, party: PartyId, sent: Sent) -> None:
+        try:
+            await self._step(partial(self._receive, party, sent))
+        except PeerMisbehaved as exc:
+            log.warning("dropping %s: %s: %s", self._hall.name(party), exc.reason.value, exc.detail)
+            await self._drop(party, exc.reason)
+        if sent.uploaded:
+            self._uploads.end(party)
+            self._grant()
+
+    async def _drop(self, party: PartyId, reason: DropReason) -> None:
+        """It stays connected; what it still uploads is not kept."""
+        if party in self._uploads.granted:
+            self._peers[party].deframer.discard(Kind.UPLOAD)
+        self._uploads.end(party)
+        self._grant()
+        await self._step(partial(self._machine.drop, party, reason))
+
+    def _receive(self, party: PartyId, sent: Sent) -> list[Envelope]:
+        try:
+            message: Message = CODEC.decode(sent.body)
+        except WireError as exc:
+            raise PeerMisbehaved(party, DropReason.MALFORMED, str(exc)) from exc
+        if isinstance(message, MaskedInput) is not sent.uploaded:
+            raise PeerMisbehaved(
+                party, DropReason.UNEXPECTED, "a masked input comes as an upload, and nothing else does"
+            )
+        return self._machine.receive(party, message)
+
+    # Uploads
+
+    async def _offered(self, party: PartyId, size: int) -> None:
+        if self._machine.round is not Round.MASKED_INPUT or party not in self._machine.waiting_for:
+            return
+        if size > self._upload_limit:
+            await self._drop(party, DropReason.BAD_LENGTH)
+            return
+        self._uploads.offer(party)
+        self._grant()
+
+    def _grant(self) -> None:
+        for party in self._uploads.grant():
+            peer = self._peers[party]
+            peer.deframer.keep(Kind.UPLOAD, self._upload_limit)
+            peer.say(Grant(self._number))
+            self._crew.start_soon(self._watch, party, peer)
+
+    def _uploading(self, party: PartyId, peer: Peer) -> bool:
+        return party in self._uploads.granted and self._peers.get(party) is peer
+
+    async def _watch(self, party: PartyId, peer: Peer) -> None:
+        """Two that stand still must not keep all others from uploading."""
+        while self._uploading(party, peer):
+            before = peer.bytes_in
+            await trio.sleep(STALL)
+            if peer.bytes_in == before:
+                await self._hall.report(Stalled(party, peer))
+
+    def _end_uploads(self) -> None:
+        """U3 closes: what is still on its way is read past and forgotten."""
+        for party in self._uploads.granted:
+            self._peers[party].deframer.discard(Kind.UPLOAD)
+        self._uploads = Uploads(most=0)
+
+    # The machine: one call at a time, in a thread, because some take seconds
+
+    async def _step(self, call: Callable[[], list[Envelope]]) -> None:
+        outgoing = await trio.to_thread.run_sync(partial(_encoded, call))
+        if isinstance(outcome := self._machine.outcome, Finished) and not self._settled:
+            self._settled = True
+            await self._settle(outcome.aggregate)
+        for recipients, body in outgoing:
+            for party in recipients:
+                if (peer := self._peers.get(party)) is not None:
+                    peer.post(Kind.MESSAGE, *in_session(self._number, body))
+
+
+def _encoded(call: Callable[[], list[Envelope]]) -> list[tuple[tuple[Any, ...], bytes]]:
+    return [(envelope.recipients, CODEC.encode(envelope.message)) for envelope in call()]

@@ -1,0 +1,114 @@
+"""What the two ends of a connection say beside the protocol: who they are, which step comes next, who may upload.
+
+Party -> coordinator: Hello, Ready, Want, Offer, Refused.
+Coordinator -> party: Welcome, Refused, Task, Grant, Over, Finished.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from protocols.roster import Consortium
+from protocols.session import WIRE, Digest
+from protocols.wire import Codec
+
+HELLO_LIMIT: Final = 1024  # bytes of a control frame before the hello is accepted
+CONTROL_LIMIT: Final = 4096
+LARGEST_CLOCK_GAP: Final = 3600  # seconds
+
+
+class Reason(StrEnum):
+    WIRE_VERSION = "wire-version"
+    CONSORTIUM = "consortium"
+    CLOCK = "clock"
+    REPLACED = "replaced"  # a newer connection of the same party took this one's place
+    OTHER_MODEL = "other-model"  # the payload of this step is not the one that we computed ourselves
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    wire: str
+    consortium: Digest
+    clock: int  # the party's, unix seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The party is in the consortium and will be given tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    reason: Reason
+    text: str  # one line for people
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A session is about to start. It replaces whatever the party was doing."""
+
+    session: int
+    fl_round: int
+    payload: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """The payload of this task, or of the end, is not here: send it."""
+
+    payload: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A masked input is ready to be uploaded."""
+
+    session: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Upload now."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The session has ended, whoever was in it to the end."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """No step is left; this is the last payload."""
+
+    fl_round: int
+    payload: Digest
+
+
+Control = Hello | Welcome | Refused | Task | Want | Ready | Offer | Grant | Over | Finished
+
+CONTROL = Codec(Control)
+
+
+def check_hello(hello: Hello, consortium: Consortium, *, now: int) -> Refused | None:
+    """Why this party cannot take part, or None. Identities were checked before: this is about files and clocks."""
+    if hello.wire != WIRE:
+        return Refused(Reason.WIRE_VERSION, f"this coordinator speaks {WIRE}: install the same version on both sides")
+    if hello.consortium != consortium.digest:
+        ours, theirs = consortium.digest.hex()[:8], hello.consortium.hex()[:8]
+        return Refused(
+            Reason.CONSORTIUM, f"the consortium files differ (coordinator {ours}, party {theirs}): use the same one"
+        )
+    if abs(gap := hello.clock - now) > LARGEST_CLOCK_GAP:
+        side = "ahead of" if gap > 0 else "behind"
+        return Refused(Reason.CLOCK, f"the party's clock is {abs(gap)} s {side} the coordinator's: set both")
+    return None

@@ -1,0 +1,304 @@
+"""The coordinator process: waits for the members, runs one session a training step, keeps the payload."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import trio
+
+from mpc.randomness import SystemRandomness
+from net.collecting import Collecting
+from net.config import CoordinatorConfig, load_consortium
+from net.control import Finished as TrainingFinished
+from net.control import Ready, Refused, Task, Want
+from net.errors import ConfigError, NoResult, TlsError, TooFewParties
+from net.framing import Kind
+from net.hall import Event, Hall, Joined, Left, Said, listen, nothing
+from net.peer import Peer
+from net.policy import ASSEMBLE, RoundPolicy, gather
+from net.store import read_keys, read_payload, write_whole
+from net.tasks import open_crew, stop_on_sigterm
+from net.tls import Endpoint, Pins
+from net.workload import Held, Workload
+from protocols.errors import DropReason, PartyId
+from protocols.machine import Aggregate, Finished, Outcome
+from protocols.messages import Round
+from protocols.secagg import Server
+from protocols.session import NO_RECORD, SessionParams, Subject, smallest_cohort
+
+log = logging.getLogger("veilsum.coordinator")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReport:
+    """One session, without a secret.
+
+    dropped: party -> the stage whose answer never came, and why. absent: members that were not in the session.
+    bytes_up, bytes_down: by party, from and to it, frames with their headers. seconds: from the invitation to the end.
+    """
+
+    fl_round: int
+    included: frozenset[PartyId]
+    dropped: Mapping[PartyId, tuple[Round, DropReason]]
+    absent: frozenset[PartyId]
+    bytes_up: Mapping[PartyId, int]
+    bytes_down: Mapping[PartyId, int]
+    seconds: float
+    outcome: Outcome
+
+
+OnReport = Callable[[SessionReport], None]
+OnListening = Callable[[str, int], None]
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+async def run_coordinator(
+    config: CoordinatorConfig,
+    workload: Workload,
+    initial: bytes,
+    *,
+    on_report: OnReport = _ignore,
+    on_listening: OnListening = _ignore,
+    stop: trio.Event | None = None,
+) -> None:
+    """Trains until the workload has finished. Goes on from the stored payload where there is one, else from `initial`.
+
+    on_listening gets the address that the system chose. stop ends it after the session that is running; where none is
+    given SIGTERM does. Raises NetError with a line for people.
+    """
+    coordinator = _Coordinator(config, workload, on_report)
+    ending = trio.Event() if stop is None else stop
+    async with open_crew() as crew:
+        if stop is None:
+            crew.start_soon(stop_on_sigterm, ending)
+        listeners = await listen(coordinator.hall, config.listen.host, config.listen.port)
+        crew.start_soon(partial(trio.serve_listeners, coordinator.hall.welcome, listeners))
+        crew.start_soon(coordinator.hall.stop_when, ending)
+        on_listening(*listeners[0].socket.getsockname()[:2])
+        try:
+            await coordinator.train(initial)
+        finally:
+            await coordinator.hall.dismiss()
+
+
+class _Coordinator:
+    def __init__(self, config: CoordinatorConfig, workload: Workload, on_report: OnReport) -> None:
+        self._policy = config.policy
+        self._path = config.payload
+        self._workload = workload
+        self._on_report = on_report
+        self._consortium = load_consortium(config.consortium)
+        self._floor = smallest_cohort(self._consortium.colluding)
+        self._sessions = 0
+        keys = read_keys(config.identity)
+        self._identity = keys.identity
+        if keys.identity.verify_key != self._consortium.coordinator.verify_key:
+            raise ConfigError(f"{config.identity}: not the identity of the coordinator in {config.consortium}")
+        try:
+            pins = Pins.of(self._consortium.members)
+            endpoint = Endpoint(self._consortium.coordinator, keys.tls_root, pins, server=True)
+        except TlsError as exc:
+            raise ConfigError(f"{config.consortium}: {exc}") from exc
+        self.hall = Hall(self._consortium, endpoint)
+
+    async def train(self, initial: bytes) -> None:
+        stored = await trio.to_thread.run_sync(read_payload, self._path)
+        held = await trio.to_thread.run_sync(Held.of, self._workload, initial if stored is None else stored)
+        while not held.finished:
+            advanced = await self._train_step(held)
+            if advanced is None:
+                log.info("stopping before step %d, as asked", held.fl_round)
+                return
+            held = advanced
+        await self._farewell(held)
+
+    async def _train_step(self, held: Held) -> Held | None:
+        """With the next payload; None when this process was asked to stop. Raises NoResult or TooFewParties."""
+        gathered = 0
+        for attempt in range(1, self._policy.attempts + 1):
+            members = await self._assemble(held)
+            if self.hall.stopping:
+                return None
+            gathered = len(members)
+            if gathered < self._floor:
+                log.warning("%s (attempt %d of %d)", self._missing(members), attempt, self._policy.attempts)
+                continue
+            if (advanced := await self._session(held, members)) is not None:
+                return advanced
+        if gathered < self._floor:
+            raise TooFewParties(self._missing(members))
+        raise NoResult(f"step {held.fl_round} was aborted {self._policy.attempts} times: see the log above")
+
+    def _missing(self, members: Mapping[PartyId, Peer]) -> str:
+        absent = [card.name for place, card in enumerate(self._consortium.members) if place not in members]
+        return (
+            f"{len(members)} parties are ready and a session needs {self._floor}: {self._floor - len(members)} more of "
+            f"{', '.join(absent)} must be started"
+        )
+
+    # Who takes part
+
+    async def _assemble(self, held: Held) -> dict[PartyId, Peer]:
+        """Waits for the members that are not known to be lost, and for enough of them; then until those who came say
+        that they hold the payload."""
+        policy, hall = self._policy.of(ASSEMBLE), self.hall
+        hall.catch_up()
+
+        def all_here() -> bool:
+            here = hall.peers.keys()
+            return hall.stopping or (len(here) >= self._floor and (hall.expected <= here or policy.enough(len(here))))
+
+        if not await gather(policy.patience, hall.next_event, nothing, all_here):
+            hall.lost |= hall.expected - hall.peers.keys()
+        if hall.stopping or len(hall.peers) < self._floor:
+            return dict(hall.peers)
+        self._sessions += 1
+        return await _Asking(hall, self._sessions, held).run(policy)
+
+    # One session
+
+    async def _session(self, held: Held, members: dict[PartyId, Peer]) -> Held | None:
+        """With the next payload, on disk before anybody hears of the sum; None after an abort."""
+        advanced: list[Held] = []
+
+        async def settle(aggregate: Aggregate) -> None:
+            following = await trio.to_thread.run_sync(self._workload.advance, held.payload, aggregate)
+            await trio.to_thread.run_sync(write_whole, self._path, following)
+            advanced.append(await trio.to_thread.run_sync(Held.of, self._workload, following))
+
+        params = await trio.to_thread.run_sync(self._params, held)
+        keys = self._consortium.members_by_id
+        server = Server(params, identity=self._identity, members={party: keys[party] for party in members})
+        meter = _Meter(members)
+        collecting = Collecting(server, self._sessions, members, self.hall, spec=params.spec, settle=settle)
+        outcome = await collecting.run(self._policy)
+        report = self._report(server, held.fl_round, meter, outcome)
+        self._on_report(report)
+        if not isinstance(outcome, Finished):
+            log.warning("step %d: aborted: %s", report.fl_round, outcome.reason.value)
+            return None
+        log.info("step %d: the sum covers %d parties", report.fl_round, len(report.included))
+        return advanced[0]
+
+    def _params(self, held: Held) -> SessionParams:
+        consortium = self._consortium
+        subject = Subject(
+            consortium=consortium.digest,
+            version=consortium.version,
+            coordinator=self._identity.verify_key.raw,
+            model=held.digest,
+            config=consortium.config_digest,
+            last_record=NO_RECORD,
+        )
+        return SessionParams(
+            subject=subject,
+            spec=self._workload.spec(held.payload),
+            nonce=SystemRandomness().bytes(32),
+            colluding=consortium.colluding,
+            variant=consortium.variant,
+            protocol=consortium.protocol,
+        )
+
+    def _report(self, server: Server, fl_round: int, meter: "_Meter", outcome: Outcome) -> SessionReport:
+        return SessionReport(
+            fl_round=fl_round,
+            included=outcome.aggregate.included if isinstance(outcome, Finished) else frozenset(),
+            dropped=dict(server.dropped),
+            absent=frozenset(self._consortium.members_by_id) - meter.parties,
+            bytes_up=meter.bytes_up,
+            bytes_down=meter.bytes_down,
+            seconds=meter.seconds,
+            outcome=outcome,
+        )
+
+    # The end
+
+    async def _farewell(self, held: Held) -> None:
+        """Tells everybody that no step is left, gives the last payload to those who lack it, and waits until they
+        have gone."""
+        hall, finished = self.hall, TrainingFinished(held.fl_round, held.digest)
+        hall.catch_up()
+        for peer in hall.peers.values():
+            peer.say(finished)
+
+        async def answer(event: Event) -> None:
+            match event:
+                case Joined(_, peer):
+                    peer.say(finished)
+                case Said(_, peer, Want(payload=held.digest)):
+                    peer.post(Kind.PAYLOAD, held.payload)
+
+        await gather(self._policy.of(ASSEMBLE).patience, hall.next_event, answer, lambda: not hall.peers)
+
+
+class _Asking:
+    """Gives the task to all who are connected, the payload to those who lack it, and counts who is ready."""
+
+    def __init__(self, hall: Hall, session: int, held: Held) -> None:
+        self._hall = hall
+        self._task = Task(session, held.fl_round, held.digest)
+        self._payload = held.payload
+        self._ready: dict[PartyId, Peer] = {}
+        self._asked: dict[PartyId, Peer] = {}
+
+    async def run(self, policy: RoundPolicy) -> dict[PartyId, Peer]:
+        for party, peer in self._hall.peers.items():
+            self._ask(party, peer)
+        await gather(
+            policy.patience, self._hall.next_event, self._handle, lambda: self._hall.stopping or not self._asked
+        )
+        return self._ready
+
+    def _ask(self, party: PartyId, peer: Peer) -> None:
+        self._ready.pop(party, None)
+        self._asked[party] = peer
+        peer.say(self._task)
+
+    async def _handle(self, event: Event) -> None:
+        match event:
+            case Joined(party, peer):
+                self._ask(party, peer)
+            case Left(party, peer) if peer in (self._asked.get(party), self._ready.get(party)):
+                self._asked.pop(party, None)
+                self._ready.pop(party, None)
+            case Said(party, peer, message) if self._asked.get(party) is peer:
+                self._answered(party, peer, message)
+
+    def _answered(self, party: PartyId, peer: Peer, message: object) -> None:
+        match message:
+            case Ready(session=self._task.session):
+                self._ready[party] = self._asked.pop(party)
+            case Want(payload=self._task.payload):
+                peer.post(Kind.PAYLOAD, self._payload)
+            case Refused(text=text):
+                del self._asked[party]
+                log.warning("%s does not take part in step %d: %s", self._hall.name(party), self._task.fl_round, text)
+
+
+class _Meter:
+    """Bytes and seconds of one session."""
+
+    def __init__(self, members: Mapping[PartyId, Peer]) -> None:
+        self._start: Final = trio.current_time()
+        self._before = {party: (peer, peer.bytes_in, peer.bytes_out) for party, peer in members.items()}
+
+    @property
+    def parties(self) -> frozenset[PartyId]:
+        return frozenset(self._before)
+
+    @property
+    def seconds(self) -> float:
+        return trio.current_time() - self._start
+
+    @property
+    def bytes_up(self) -> dict[PartyId, int]:
+        return {party: peer.bytes_in - before for party, (peer, before, _) in self._before.items()}
+
+    @property
+    def bytes_down(self) -> dict[PartyId, int]:
+        return {party: peer.bytes_out - before for party, (peer, _, before) in self._before.items()}

@@ -1,0 +1,241 @@
+"""The coordinator's side of all connections: who is connected, and one stream of what they say.
+
+Each connection is read by its own task; what it says is parsed there and goes into one channel without a buffer, so
+that a coordinator that is busy leaves the rest where it is, in the network.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+from mpc.keys import VerifyKey
+from net.control import CONTROL_LIMIT, Hello, Reason, Refused, Welcome, check_hello
+from net.errors import FrameError, NetError, TlsError, Truncated
+from net.framing import Frame, Kind
+from net.peer import Peer, message_limit, read_control, split_session
+from net.policy import CLOSING_PATIENCE, HANDSHAKE_PATIENCE, gather
+from net.tls import Endpoint
+from protocols.errors import DropReason, PartyId
+from protocols.roster import Consortium
+
+log = logging.getLogger("veilsum.coordinator")
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    party: PartyId
+    peer: Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    party: PartyId
+    peer: Peer
+    reason: DropReason
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A control message."""
+
+    party: PartyId
+    peer: Peer
+    message: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An encoded protocol message of a session."""
+
+    party: PartyId
+    peer: Peer
+    session: int
+    body: bytes
+    uploaded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """A granted upload made no progress for a while."""
+
+    party: PartyId
+    peer: Peer
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """This process was asked to end."""
+
+
+Event = Joined | Left | Said | Sent | Stalled | StopAsked
+
+
+async def nothing(_: Event) -> None:
+    """For `gather`, where coming and going is all that matters: the hall has taken note of it."""
+
+
+class Hall:
+    """Members connect here. `peers`: who is connected now; `lost`: who was, or was waited for in vain."""
+
+    def __init__(self, consortium: Consortium, endpoint: Endpoint) -> None:
+        self.peers: dict[PartyId, Peer] = {}
+        self.lost: set[PartyId] = set()
+        self.stopping = False
+        self._consortium = consortium
+        self._endpoint = endpoint
+        self._places = {card.name: PartyId(place) for place, card in enumerate(consortium.members)}
+        self._send, self._inbox = trio.open_memory_channel[Event](0)
+
+    @property
+    def expected(self) -> frozenset[PartyId]:
+        """The members that are not lost."""
+        return frozenset(self._places.values()) - self.lost
+
+    async def next_event(self) -> Event:
+        return self._note(await self._inbox.receive())
+
+    def catch_up(self) -> None:
+        """Takes note of who came and went while nobody listened."""
+        while True:
+            try:
+                self._note(self._inbox.receive_nowait())
+            except trio.WouldBlock:
+                return
+
+    async def dismiss(self) -> None:
+        """Ends all connections; what is queued for them leaves first, if they take it."""
+
+        async def close(event: Event) -> None:
+            if isinstance(event, Joined):
+                event.peer.close()
+
+        for peer in self.peers.values():
+            peer.close()
+        await gather(2 * CLOSING_PATIENCE, self.next_event, close, lambda: not self.peers)
+
+    async def stop_when(self, stop: trio.Event) -> None:
+        await stop.wait()
+        await self.report(StopAsked())
+
+    async def report(self, event: Event) -> None:
+        """Puts something that is no message into the one stream of events."""
+        await self._send.send(event)
+
+    def name(self, party: PartyId) -> str:
+        return self._consortium.members[party].name
+
+    def _note(self, event: Event) -> Event:
+        match event:
+            case Joined(party, peer):
+                if (older := self.peers.get(party)) is not None:
+                    older.say(Refused(Reason.REPLACED, "a newer connection of this party took its place"))
+                    older.close()
+                self.peers[party] = peer
+                self.lost.discard(party)
+            case Left(party, peer) if self.peers.get(party) is peer:
+                del self.peers[party]
+                self.lost.add(party)
+                log.info("%s is gone: %s", self.name(party), event.reason.value)
+            case StopAsked():
+                self.stopping = True
+        return event
+
+    # One task for each connection
+
+    async def welcome(self, transport: trio.SocketStream) -> None:
+        """From an accepted connection to its end. Whatever the other side does ends this connection and no other."""
+        address = _address(transport)
+        stream = trio.SSLStream(transport, self._endpoint.context(), server_side=True)
+        try:
+            _keep_alive(transport)
+            party = await self._handshake(stream)
+        except (OSError, trio.BrokenResourceError, trio.TooSlowError, TlsError) as exc:
+            log.warning("refused a connection from %s: %s", address, exc.__cause__ or exc)
+            await trio.aclose_forcefully(stream)
+            return
+        visit = _Visit(self, party, self._consortium.members[party].verify_key)
+        await Peer(stream).serve(visit.converse)
+        await visit.leave()
+
+    async def _handshake(self, stream: trio.SSLStream[trio.SocketStream]) -> PartyId:
+        with trio.fail_after(HANDSHAKE_PATIENCE):
+            await stream.do_handshake()
+        return self._places[self._endpoint.who_signed(stream.getpeercert(binary_form=True))]
+
+
+class _Visit:
+    """One connection of one party."""
+
+    def __init__(self, hall: Hall, party: PartyId, identity: VerifyKey) -> None:
+        self._hall = hall
+        self._party = party
+        self._identity = identity
+        self._joined: Peer | None = None
+        self._reason = DropReason.VANISHED
+
+    async def converse(self, peer: Peer) -> None:
+        try:
+            if await self._greet(peer):
+                await self._listen(peer)
+        except Truncated:
+            return  # gone in the middle of a frame
+        except (FrameError, trio.TooSlowError) as exc:
+            self._reason = DropReason.MALFORMED
+            log.warning("closing the connection of %s: %s", self._hall.name(self._party), exc)
+
+    async def leave(self) -> None:
+        if self._joined is not None:
+            await self._hall.report(Left(self._party, self._joined, self._reason))
+
+    async def _greet(self, peer: Peer) -> bool:
+        with trio.fail_after(HANDSHAKE_PATIENCE):
+            frame = await peer.receive()
+        if frame is None:
+            return False
+        hello = read_control(frame)
+        if not isinstance(hello, Hello):
+            raise FrameError("the first message is not a hello")
+        if refusal := check_hello(hello, self._hall._consortium, now=int(time.time())):
+            log.warning("refused %s (%s): %s", self._hall.name(self._party), self._identity.fingerprint, refusal.text)
+            peer.say(refusal)
+            return False
+        peer.say(Welcome())
+        limit = message_limit(len(self._hall._consortium.members))
+        peer.deframer.limits = {Kind.CONTROL: CONTROL_LIMIT, Kind.MESSAGE: limit}
+        self._joined = peer
+        await self._hall.report(Joined(self._party, peer))
+        return True
+
+    async def _listen(self, peer: Peer) -> None:
+        while (frame := await peer.receive()) is not None:
+            await self._hall.report(self._event(peer, frame))
+
+    def _event(self, peer: Peer, frame: Frame) -> Event:
+        if frame.kind in (Kind.MESSAGE, Kind.UPLOAD):
+            session, body = split_session(frame)
+            return Sent(self._party, peer, session, body, uploaded=frame.kind is Kind.UPLOAD)
+        return Said(self._party, peer, read_control(frame))
+
+
+async def listen(hall: Hall, host: str, port: int) -> list[trio.SocketListener]:
+    """Raises NetError when the address cannot be listened on."""
+    try:
+        return await trio.open_tcp_listeners(port, host=host)
+    except OSError as exc:
+        raise NetError(f"cannot listen on {host}:{port}: {exc.strerror or exc}: use another address") from exc
+
+
+def _keep_alive(transport: trio.SocketStream) -> None:
+    """A machine that was unplugged is noticed in the end, though it sends nothing."""
+    transport.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, 1)
+
+
+def _address(transport: trio.SocketStream) -> str:
+    try:
+        host, port, *_ = transport.socket.getpeername()
+    except OSError:
+        return "an address that is gone"
+    return f"{host}:{port}"

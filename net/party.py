@@ -1,0 +1,478 @@
+"""The party process: dials out, and takes part in one session a training step until the coordinator says the end.
+
+It believes files and its own computations: its consortium file, the payload that it advanced itself, its own terms. A
+payload comes from the coordinator only where it has none of that step; every party of a session hashes what it holds.
+"""
+
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from functools import partial
+from typing import Final
+
+import trio
+
+from mpc.field import FieldVector
+from mpc.randomness import SystemRandomness
+from net.config import PartyConfig, load_consortium
+from net.contributing import BeforeSend, Contributing
+from net.control import CONTROL_LIMIT, Finished, Grant, Hello, Over, Ready, Reason, Refused, Task, Want, Welcome
+from net.errors import (
+    ConfigError,
+    CoordinatorNotThere,
+    FrameError,
+    NetError,
+    NotAdmitted,
+    NotTheCoordinator,
+    PartyRefused,
+    TlsError,
+    Truncated,
+)
+from net.framing import Frame, Kind
+from net.peer import Peer, message_limit, read_control, split_session
+from net.policy import HANDSHAKE_PATIENCE, Backoff
+from net.store import read_keys, read_payload, write_whole
+from net.tasks import open_crew, stop_on_sigterm
+from net.tls import Endpoint, Pins
+from net.workload import Held, Workload
+from protocols.errors import AbortReason
+from protocols.machine import Aborted
+from protocols.machine import Finished as Summed
+from protocols.roster import ConsortiumError
+from protocols.secagg import Client
+from protocols.session import NO_RECORD, WIRE, Subject, Terms, VectorSpec
+
+LARGEST_PAYLOAD: Final = 2**30  # bytes
+
+log = logging.getLogger("veilsum.party")
+
+
+class Happened(StrEnum):
+    CONNECTED = "connected"
+    LOST = "lost"  # the connection; it is dialled again
+    TASK = "task"  # taken, training starts
+    TRAINED = "trained"
+    UPLOADING = "uploading"
+    SUMMED = "summed"  # the sum is here, and this party's input in it
+    ABORTED = "aborted"  # no sum for this party in this session
+    DECLINED = "declined"  # a task that this party does not take
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class PartyEvent:
+    """What just happened. fl_round: None where it belongs to none. done, total: bytes, while uploading."""
+
+    what: Happened
+    fl_round: int | None = None
+    text: str = ""
+    done: int = 0
+    total: int = 0
+
+
+OnEvent = Callable[[PartyEvent], None]
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+async def run_party(
+    config: PartyConfig,
+    workload: Workload,
+    *,
+    before_send: BeforeSend = _ignore,
+    on_event: OnEvent = _ignore,
+    stop: trio.Event | None = None,
+) -> None:
+    """Takes part until the training has finished.
+
+    before_send: called with the step and each protocol message before it leaves. stop: ends it after the session that
+    is running; where none is given SIGTERM does. Raises NetError with a line for people.
+    """
+    ending = trio.Event() if stop is None else stop
+    party = _Party(config, workload, before_send, on_event, ending)
+    async with open_crew() as crew:
+        if stop is None:
+            crew.start_soon(stop_on_sigterm, ending)
+        await party.take_part()
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """What the training thread hands back."""
+
+    taken: Contributing
+    vector: FieldVector
+
+
+class _Signal(Enum):
+    STOP = auto()  # this process was asked to end
+    GONE = auto()  # the connection is over
+
+
+Item = Frame | _Trained | _Signal
+
+
+class _Party:
+    """What lasts longer than one connection."""
+
+    def __init__(
+        self,
+        config: PartyConfig,
+        workload: Workload,
+        before_send: BeforeSend,
+        on_event: OnEvent,
+        stop: trio.Event,
+    ) -> None:
+        self.config = config
+        self.workload = workload
+        self.before_send = before_send
+        self.on_event = on_event
+        self.stop = stop
+        self.consortium = load_consortium(config.consortium)
+        keys = read_keys(config.identity)
+        self.identity = keys.identity
+        self.held: Held | None = None
+        self.was_welcome = False
+        self.disagrees = False  # the coordinator held another payload of a step that we have computed ourselves
+        self.backoff = Backoff(SystemRandomness())
+        try:
+            self.me = self.consortium.party_of(keys.identity.verify_key)
+            pins = Pins.of([self.consortium.coordinator])
+            self._endpoint = Endpoint(self.consortium.members[self.me], keys.tls_root, pins, server=False)
+        except (ConsortiumError, TlsError) as exc:
+            raise ConfigError(f"{config.consortium}: {exc}") from exc
+        if self.consortium.variant is not config.terms.variant:
+            raise ConfigError(
+                f"{config.consortium}: the variant is {self.consortium.variant.value}, our terms accept "
+                f"{config.terms.variant.value}: change [terms] variant only if that is what you want"
+            )
+
+    async def take_part(self) -> None:
+        stored = await trio.to_thread.run_sync(read_payload, self.config.payload)
+        if stored is not None:
+            self.held = await self.read(stored)
+        ended = False
+        while not ended and not self.stop.is_set():
+            stream = await self._dial()
+            if stream is None:
+                return
+            ended = await self._converse(stream)
+            if not ended:
+                self.on_event(PartyEvent(Happened.LOST))
+                log.info("the connection to the coordinator is lost, dialling again")
+
+    async def read(self, payload: bytes) -> Held:
+        return await trio.to_thread.run_sync(Held.of, self.workload, payload)
+
+    async def keep(self, held: Held) -> None:
+        """On disk first, then believed."""
+        await trio.to_thread.run_sync(write_whole, self.config.payload, held.payload)
+        self.held = held
+
+    def client(self, held: Held, spec: VectorSpec) -> Client:
+        """The machine of one session, with terms from our own files."""
+        consortium, terms = self.consortium, self.config.terms
+        subject = Subject(
+            consortium=consortium.digest,
+            version=consortium.version,
+            coordinator=consortium.coordinator.verify_key.raw,
+            model=held.digest,
+            config=consortium.config_digest,
+            last_record=NO_RECORD,
+        )
+        accepted = Terms(
+            subject=subject,
+            members=consortium.members_by_id,
+            spec=spec,
+            max_colluding=terms.max_colluding,
+            cohort=terms.cohort,
+            variant=terms.variant,
+        )
+        return Client(self.me, identity=self.identity, terms=accepted, rand=SystemRandomness())
+
+    # Connecting
+
+    async def _dial(self) -> trio.SSLStream[trio.SocketStream] | None:
+        """A connection to the pinned coordinator; None when this process was asked to stop.
+
+        Raises CoordinatorNotThere, NotTheCoordinator.
+        """
+        found: list[trio.SSLStream[trio.SocketStream]] = []
+        with trio.move_on_after(self.config.patience):
+            async with open_crew() as crew:
+                crew.start_soon(_cancel_when, self.stop, crew.cancel_scope)
+                found.append(await self._dial_until_there())
+        if not found and not self.stop.is_set():
+            raise CoordinatorNotThere(
+                f"nobody answers at {self.config.address} for {self.config.patience:g} s: is the coordinator running, "
+                f"and is the address right?"
+            )
+        return found[0] if found else None
+
+    async def _dial_until_there(self) -> trio.SSLStream[trio.SocketStream]:
+        while True:
+            await trio.sleep(self.backoff.next())
+            try:
+                return await self._dial_once()
+            except (OSError, trio.TooSlowError) as exc:
+                log.debug("no coordinator at %s yet: %s", self.config.address, exc)
+
+    async def _dial_once(self) -> trio.SSLStream[trio.SocketStream]:
+        """Raises OSError or TooSlowError when nobody is there, NotTheCoordinator when somebody else is."""
+        address = self.config.address
+        transport = await trio.open_tcp_stream(address.host, address.port)
+        stream = trio.SSLStream(transport, self._endpoint.context())
+        try:
+            with trio.fail_after(HANDSHAKE_PATIENCE):
+                await stream.do_handshake()
+            self._endpoint.who_signed(stream.getpeercert(binary_form=True))
+        except trio.BrokenResourceError as exc:
+            await trio.aclose_forcefully(transport)
+            if isinstance(exc.__cause__, ssl.SSLCertVerificationError):
+                raise NotTheCoordinator(
+                    f"{address} is not the coordinator of {self.consortium.name} ({exc.__cause__.verify_message}): "
+                    f"check the address, the version of the consortium file and the clock"
+                ) from exc
+            raise ConnectionError("the handshake was broken off") from exc
+        except BaseException:
+            await trio.aclose_forcefully(transport)
+            raise
+        return stream
+
+    async def _converse(self, stream: trio.SSLStream[trio.SocketStream]) -> bool:
+        """True when the training has ended, or this process was asked to."""
+        conversation = _Conversation(self)
+        try:
+            await Peer(stream).serve(conversation.run)
+        except FrameError as exc:
+            raise PartyRefused(f"the coordinator broke the protocol: {exc}") from exc
+        finally:
+            conversation.give_up()
+        return conversation.ended
+
+
+class _Conversation:
+    """One connection, from the hello to its end."""
+
+    def __init__(self, party: _Party) -> None:
+        self.ended = False
+        self._party = party
+        self._taken: Contributing | None = None
+        self._wanted: Task | Finished | None = None
+        self._training = trio.Lock()
+        self._send, self._inbox = trio.open_memory_channel[Item](0)
+
+    async def run(self, peer: Peer) -> None:
+        self._peer = peer
+        await self._greet()
+        async with open_crew() as crew:
+            self._crew = crew
+            crew.start_soon(self._read)
+            crew.start_soon(self._wake_to_stop)
+            async for item in self._inbox:
+                if not await self._handle(item):
+                    return
+
+    def give_up(self) -> None:
+        if self._taken is not None:
+            self._taken.give_up(AbortReason.SERVER_LOST)
+            self._taken = None
+
+    async def _greet(self) -> None:
+        """Raises NotAdmitted or PartyRefused."""
+        party = self._party
+        self._peer.say(Hello(WIRE, party.consortium.digest, int(time.time())))
+        frame = await self._peer.receive()
+        if frame is None:
+            self._require_was_welcome()
+            return
+        answer = read_control(frame)
+        if isinstance(answer, Refused):
+            raise PartyRefused(f"the coordinator refused us: {answer.text}")
+        if not isinstance(answer, Welcome):
+            raise FrameError("the first message is no welcome")
+        limit = message_limit(len(party.consortium.members))
+        self._peer.deframer.limits = {Kind.CONTROL: CONTROL_LIMIT, Kind.MESSAGE: limit}
+        party.was_welcome = True
+        party.backoff.succeeded()
+        party.on_event(PartyEvent(Happened.CONNECTED))
+
+    def _require_was_welcome(self) -> None:
+        """In TLS 1.3 a refused peer sees only an end: say what that usually means."""
+        if not self._party.was_welcome:
+            raise NotAdmitted(
+                f"the coordinator at {self._party.config.address} closed the connection at once. Either its consortium "
+                f"file does not hold our card (our identity: {self._party.identity.verify_key.fingerprint}; compare it "
+                f"with the coordinator's file), or the clock of one side is wrong"
+            )
+
+    # The three sources of what happens
+
+    async def _read(self) -> None:
+        with suppress(Truncated):
+            while (frame := await self._peer.receive()) is not None:
+                await self._send.send(frame)
+        await self._send.send(_Signal.GONE)
+
+    async def _wake_to_stop(self) -> None:
+        await self._party.stop.wait()
+        await self._send.send(_Signal.STOP)
+
+    async def _train(self, taken: Contributing) -> None:
+        """One training at a time, and none for a task that was replaced while it waited."""
+        async with self._training:
+            if self._taken is not taken:
+                return
+            vector = await trio.to_thread.run_sync(self._party.workload.contribute, taken.payload)
+        self._tell(Happened.TRAINED, taken.task)
+        await self._send.send(_Trained(taken, vector))
+
+    # One loop handles them
+
+    async def _handle(self, item: Item) -> bool:
+        """False at the end."""
+        match item:
+            case _Signal.GONE:
+                return False
+            case Frame(kind=Kind.CONTROL):
+                await self._control(read_control(item))
+            case Frame(kind=Kind.PAYLOAD):
+                await self._payload_came(item.body)
+            case Frame():
+                await self._message(item)
+            case _Trained(taken, vector) if taken is self._taken:
+                await taken.trained(vector)
+                await self._conclude()
+        if self._party.stop.is_set() and self._taken is None:
+            self.ended = True
+        return not self.ended
+
+    async def _control(self, message: object) -> None:
+        taken = self._taken
+        match message:
+            case Task():
+                await self._task(message)
+            case Grant(session) if taken is not None and taken.task.session == session:
+                taken.granted()
+            case Over(session) if taken is not None and taken.task.session == session:
+                taken.give_up(AbortReason.TOLD)
+                await self._conclude()
+            case Finished():
+                await self._finished(message)
+            case Refused(text=text):
+                raise PartyRefused(f"the coordinator ended the connection: {text}")
+
+    async def _message(self, frame: Frame) -> None:
+        session, body = split_session(frame)
+        if self._taken is not None and self._taken.task.session == session:
+            await self._taken.receive(body)
+            await self._conclude()
+
+    # A task: which payload, then the session
+
+    async def _task(self, task: Task) -> None:
+        party = self._party
+        if self._taken is not None:
+            self._taken.give_up(AbortReason.TOLD)
+            await self._conclude()
+        if party.stop.is_set():
+            return
+        if party.held is not None and party.held.digest == task.payload:
+            await self._take(task, party.held)
+        elif self._contradicts(task):
+            text = f"the coordinator's payload of step {task.fl_round} is not the one that we computed"
+            self._peer.say(Refused(Reason.OTHER_MODEL, text))
+            self._tell(Happened.DECLINED, task, text)
+            log.warning("%s: we do not train on it", text)
+        else:
+            self._want(task)
+
+    def _contradicts(self, what: Task | Finished) -> bool:
+        """Whether the coordinator's payload cannot be the one that ours leads to. After that nothing of it is taken."""
+        party = self._party
+        if party.held is not None and party.held.fl_round >= what.fl_round:
+            party.disagrees = True
+        return party.disagrees
+
+    def _want(self, what: Task | Finished) -> None:
+        self._wanted = what
+        self._peer.deframer.keep(Kind.PAYLOAD, LARGEST_PAYLOAD)
+        self._peer.say(Want(what.payload))
+
+    async def _payload_came(self, payload: bytes) -> None:
+        wanted, self._wanted = self._wanted, None
+        if wanted is None:
+            return
+        held = await self._party.read(payload)
+        if (held.digest, held.fl_round) != (wanted.payload, wanted.fl_round):
+            raise FrameError("the payload is not the one that was announced")
+        await self._party.keep(held)
+        if isinstance(wanted, Task):
+            await self._take(wanted, held)
+        else:
+            self._end(wanted)
+
+    async def _take(self, task: Task, held: Held) -> None:
+        party = self._party
+        spec = await trio.to_thread.run_sync(party.workload.spec, held.payload)
+        limit = spec.masked_size + message_limit(len(party.consortium.members))
+        self._peer.deframer.keep(Kind.MESSAGE, limit)
+        self._taken = Contributing(
+            task,
+            held.payload,
+            party.client(held, spec),
+            self._peer,
+            before_send=party.before_send,
+            on_upload=partial(self._uploading, task),
+        )
+        await self._taken.start()
+        self._tell(Happened.TASK, task)
+        self._peer.say(Ready(task.session))
+        self._crew.start_soon(self._train, self._taken)
+
+    async def _conclude(self) -> None:
+        """After each step: a session that has ended is put away, its sum turned into the next payload."""
+        taken = self._taken
+        if taken is None or taken.outcome is None:
+            return
+        self._taken = None
+        match taken.outcome:
+            case Summed(aggregate):
+                party = self._party
+                following = await trio.to_thread.run_sync(party.workload.advance, taken.payload, aggregate)
+                await party.keep(await party.read(following))
+                self._tell(Happened.SUMMED, taken.task, f"the sum covers {len(aggregate.included)} parties")
+            case Aborted(reason, cause):
+                text = f"{reason.value}: {cause.value}" if cause else reason.value
+                self._tell(Happened.ABORTED, taken.task, text)
+                log.warning("step %d: aborted here: %s", taken.task.fl_round, text)
+
+    async def _finished(self, message: Finished) -> None:
+        own = self._party.held
+        if own is not None and own.digest == message.payload:
+            self._end(message)
+        elif self._contradicts(message):
+            raise NetError("the coordinator's last payload is not the one that we computed: ours is kept")
+        else:
+            self._want(message)
+
+    def _end(self, message: Finished) -> None:
+        self._party.on_event(PartyEvent(Happened.FINISHED, message.fl_round))
+        self.ended = True
+
+    def _uploading(self, task: Task, done: int, total: int) -> None:
+        self._party.on_event(PartyEvent(Happened.UPLOADING, task.fl_round, done=done, total=total))
+
+    def _tell(self, what: Happened, task: Task, text: str = "") -> None:
+        self._party.on_event(PartyEvent(what, task.fl_round, text))
+
+
+async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()

@@ -1,0 +1,99 @@
+"""How long to wait. No other module of the engine decides that."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import trio
+
+from mpc.randomness import Randomness
+
+HANDSHAKE_PATIENCE: Final = 30.0  # seconds from an accepted connection to its hello
+STALL: Final = 15.0  # seconds without a byte after which an upload loses its place to one that waits
+CLOSING_PATIENCE: Final = 5.0  # seconds for a peer to take what is still queued for it
+
+_FIRST_DELAY: Final = 0.1
+_LONGEST_DELAY: Final = 15.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPolicy:
+    """When a round is over: nobody is left to wait for, `hoped_for` have answered, or `patience` seconds are gone.
+
+    hoped_for None: all of them.
+    """
+
+    patience: float
+    hoped_for: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.patience > 0:
+            raise ValueError("patience is a number of seconds above 0")
+        if self.hoped_for is not None and self.hoped_for < 1:
+            raise ValueError("hoped_for is a number of parties above 0")
+
+    def enough(self, answered: int) -> bool:
+        return self.hoped_for is not None and answered >= self.hoped_for
+
+
+ASSEMBLE: Final = "assemble"
+"""The policy round in which parties connect, and say that they hold the payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy for all rounds, others for some by their names; attempts: how often one training step is tried."""
+
+    default: RoundPolicy = field(default_factory=lambda: RoundPolicy(patience=60.0))
+    rounds: Mapping[str, RoundPolicy] = field(default_factory=dict)
+    attempts: int = 3
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError("attempts is a number above 0")
+
+    def of(self, name: str) -> RoundPolicy:
+        return self.rounds.get(name, self.default)
+
+
+async def gather(
+    patience: float,
+    arrival: Callable[[], Awaitable[T]],
+    handle: Callable[[T], Awaitable[None]],
+    settled: Callable[[], bool],
+) -> bool:
+    """Handles what arrives until `settled`. False when `patience` seconds were over before.
+
+    Only the waiting is under the deadline: what has arrived is always handled to its end.
+    """
+    deadline = trio.current_time() + patience
+    while not settled():
+        arrived = False
+        with trio.move_on_at(deadline):
+            item = await arrival()
+            arrived = True
+        if not arrived:
+            return False
+        await handle(item)
+    return True
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Delays before each attempt to connect: none before the first, then each twice the last, and a random part of
+    it, so that many parties do not come at once."""
+
+    rand: Randomness
+    _delay: float = 0.0
+
+    def next(self) -> float:
+        """Seconds to wait now."""
+        share = int.from_bytes(self.rand.bytes(4), "big") / 2**32
+        delay, self._delay = self._delay, min(max(2 * self._delay, _FIRST_DELAY), _LONGEST_DELAY)
+        return delay * (0.5 + share / 2)
+
+    def succeeded(self) -> None:
+        """A connection stood: the delays begin again."""
+        self._delay = _FIRST_DELAY

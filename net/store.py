@@ -1,0 +1,113 @@
+"""What a process keeps on disk: key files that only their owner reads, and payloads that are whole or not there."""
+
+import os
+import stat
+import tomllib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkstemp
+
+from mpc.keys import KeyRefused, SigningKey
+from mpc.randomness import Randomness
+from net.errors import KeyFileError, NetError, TlsError
+from net.tls import RootSecret
+
+OWNER_ONLY = stat.S_IRUSR | stat.S_IWUSR
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The two secrets of a member: its identity and the key of its TLS root. They share no label and no use."""
+
+    identity: SigningKey
+    tls_root: RootSecret
+
+    @classmethod
+    def generate(cls, rand: Randomness) -> "Keys":
+        return cls(SigningKey.generate(rand), RootSecret.generate(rand))
+
+
+def write_keys(path: Path, keys: Keys) -> None:
+    """A new file with mode 0600. Raises KeyFileError when there is one already: an identity is not overwritten."""
+    text = f'identity = "{keys.identity.raw.hex()}"\ntls_root = "{keys.tls_root.raw.hex()}"\n'
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
+    except FileExistsError as exc:
+        raise KeyFileError(f"{path}: there is a key file already; move it away first") from exc
+    except OSError as exc:
+        raise KeyFileError(f"{path}: cannot be written: {exc.strerror}") from exc
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_keys(path: Path) -> Keys:
+    """Raises KeyFileError: missing, readable by others, or damaged."""
+    try:
+        with path.open("rb") as file:
+            _require_owner_only(path, os.fstat(file.fileno()).st_mode)
+            table = tomllib.load(file)
+    except OSError as exc:
+        raise KeyFileError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise KeyFileError(f"{path}: not a key file") from exc
+    try:
+        return Keys(
+            SigningKey.from_bytes(bytes.fromhex(table["identity"])), RootSecret(bytes.fromhex(table["tls_root"]))
+        )
+    except (KeyError, TypeError, ValueError, KeyRefused, TlsError) as exc:
+        raise KeyFileError(f"{path}: not a key file: identity and tls_root are 64 hexadecimal digits each") from exc
+
+
+def _require_owner_only(path: Path, mode: int) -> None:
+    if os.name == "posix" and stat.S_IMODE(mode) & (stat.S_IRWXG | stat.S_IRWXO):
+        raise KeyFileError(f"{path}: others may read this key (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replaces the file: after a crash at any moment it holds the old bytes or the new, never a part.
+
+    Raises NetError when it cannot be written; the old bytes are still there then.
+    """
+    try:
+        descriptor, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            _fill(descriptor, data)
+            Path(temporary).replace(path)
+        except BaseException:
+            with suppress(OSError):
+                Path(temporary).unlink()
+            raise
+        _sync_folder(path.parent)
+    except OSError as exc:
+        raise NetError(f"{path}: cannot be written: {exc.strerror}") from exc
+
+
+def _fill(descriptor: int, data: bytes) -> None:
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """The rename itself is on disk only when the folder is."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_payload(path: Path) -> bytes | None:
+    """The stored payload, or None where none was stored yet."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise NetError(f"{path}: cannot be read: {exc.strerror}") from exc

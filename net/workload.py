@@ -1,0 +1,43 @@
+"""What a process trains, as far as this package sees it."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mpc.field import FieldVector
+from protocols.machine import Aggregate
+from protocols.session import VectorSpec, model_digest
+
+
+class Workload(Protocol):
+    """Turns a payload (opaque bytes: the model and where its training stands) into a contribution, and a sum into the
+    next payload. Calls may take seconds: they run in a thread, one at a time."""
+
+    def spec(self, payload: bytes) -> VectorSpec:
+        """The vector that this step sums."""
+
+    def contribute(self, payload: bytes) -> FieldVector:
+        """Trains on what this process holds and encodes the result. A coordinator's never gets this call."""
+
+    def advance(self, payload: bytes, aggregate: Aggregate) -> bytes:
+        """The next payload. Deterministic: every party and the coordinator compute the same bytes."""
+
+    def fl_round(self, payload: bytes) -> int:
+        """The training step, counted from 1, that this payload is the input of."""
+
+    def finished(self, payload: bytes) -> bool:
+        """Whether no step is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A payload that this process holds, and what is asked of it again and again."""
+
+    payload: bytes = field(repr=False)
+    digest: bytes
+    fl_round: int
+    finished: bool
+
+    @classmethod
+    def of(cls, workload: Workload, payload: bytes) -> "Held":
+        """Reads the whole payload: for a thread."""
+        return cls(payload, model_digest(payload), workload.fl_round(payload), workload.finished(payload))

@@ -1,0 +1,1 @@
+"""The protocols in virtual time, without a network."""

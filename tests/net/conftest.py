@@ -1,0 +1,229 @@
+"""Five banks and a coordinator in one process: real keys, real files, real TLS on the loopback."""
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trio
+
+from mpc.field import FieldVector, PrimeField
+from mpc.randomness import SeededRandomness
+from net.config import Address, CoordinatorConfig, PartyConfig, PartyTerms, dump_consortium
+from net.coordinator import SessionReport, run_coordinator
+from net.errors import NetError
+from net.party import Happened, PartyEvent, run_party
+from net.policy import Policy, RoundPolicy
+from net.store import Keys, write_keys
+from net.tls import new_root
+from protocols.machine import Aggregate
+from protocols.roster import Card, Consortium
+from protocols.session import Variant, VectorSpec
+
+LENGTH = 50
+FIELD = PrimeField.with_bits(20)
+
+
+class PowersOfTwo:
+    """Party i contributes 2**i everywhere: a sum names its contributors. The payload lists all sums so far."""
+
+    def __init__(self, place: int | None = None) -> None:
+        self.place = place
+        self.before_advance: Callable[[int], None] = lambda fl_round: None
+
+    def spec(self, payload: bytes) -> VectorSpec:
+        return VectorSpec(LENGTH, FIELD)
+
+    def contribute(self, payload: bytes) -> FieldVector:
+        assert self.place is not None, "a coordinator contributes nothing"
+        return FIELD.vector([2**self.place] * LENGTH)
+
+    def advance(self, payload: bytes, aggregate: Aggregate) -> bytes:
+        self.before_advance(self.fl_round(payload))
+        value = np.unique(aggregate.vector)
+        assert len(value) == 1
+        state = json.loads(payload)
+        return json.dumps({**state, "sums": [*state["sums"], int(value[0])]}).encode()
+
+    def fl_round(self, payload: bytes) -> int:
+        return len(json.loads(payload)["sums"]) + 1
+
+    def finished(self, payload: bytes) -> bool:
+        state = json.loads(payload)
+        return len(state["sums"]) == state["steps"]
+
+
+def initial(steps: int) -> bytes:
+    return json.dumps({"steps": steps, "sums": []}).encode()
+
+
+def contributors(total: int) -> set[int]:
+    return {place for place in range(total.bit_length()) if total >> place & 1}
+
+
+def make_keys(name: str) -> Keys:
+    return Keys.generate(SeededRandomness(name.encode()))
+
+
+def make_card(name: str, keys: Keys | None = None) -> Card:
+    keys = keys or make_keys(name)
+    return Card.issue(name, keys.identity, new_root(name, keys.tls_root))
+
+
+def make_consortium(banks: int = 5, **changes: Any) -> Consortium:
+    values: dict[str, Any] = {
+        "name": "five-banks",
+        "version": 1,
+        "members": tuple(make_card(f"bank-{place}") for place in range(banks)),
+        "coordinator": make_card("coordinator"),
+        "protocol": "secagg",
+        "variant": Variant.ACTIVE,
+        "colluding": 1,
+        "losses": 1,
+        "max_weight": 1,
+        "training": {"model": "powers", "rate": 0.5},
+    }
+    return Consortium(**{**values, **changes})
+
+
+class Killed(Exception):
+    """A test ended this party here."""
+
+
+@dataclass
+class Bank:
+    """One party process of a test. `kill_at`: message class name, in step `kill_in`, before which it vanishes."""
+
+    place: int
+    config: PartyConfig
+    workload: PowersOfTwo
+    kill_at: str | None = None
+    kill_in: int = 1
+    events: list[PartyEvent] = field(default_factory=list)
+    on_event: Callable[[PartyEvent], None] = lambda event: None
+    stop: trio.Event = field(default_factory=trio.Event)
+    error: Exception | None = None
+    failed: threading.Event = field(default_factory=threading.Event)
+
+    def before_send(self, fl_round: int, message: Any) -> None:
+        if type(message).__name__ == self.kill_at and fl_round == self.kill_in:
+            raise Killed
+
+    def note(self, event: PartyEvent) -> None:
+        self.events.append(event)
+        self.on_event(event)
+
+    def happened(self, what: Happened) -> list[PartyEvent]:
+        return [event for event in self.events if event.what is what]
+
+    async def run(self) -> None:
+        try:
+            await run_party(
+                self.config, self.workload, before_send=self.before_send, on_event=self.note, stop=self.stop
+            )
+        except Exception as exc:
+            self.error = exc
+            self.failed.set()
+
+
+class Loopback:
+    """The files of a consortium in a folder, and its processes as tasks."""
+
+    def __init__(self, folder: Path, banks: int = 5, **changes: Any) -> None:
+        self.folder = folder
+        self.consortium = make_consortium(banks, **changes)
+        (folder / "consortium.toml").write_text(dump_consortium(self.consortium))
+        for name in ("coordinator", *(card.name for card in self.consortium.members)):
+            self.write_keys(name, make_keys(name))
+        self.banks = [self._bank(place) for place in range(banks)]
+        self.workload = PowersOfTwo()
+        self.reports: list[SessionReport] = []
+        self.policy = Policy(RoundPolicy(patience=20.0), attempts=1)
+        self.port = 0
+        self.stop = trio.Event()
+
+    def write_keys(self, name: str, keys: Keys) -> None:
+        write_keys(self.folder / f"{name}.key", keys)
+
+    def _bank(self, place: int) -> Bank:
+        config = PartyConfig(
+            consortium=self.folder / "consortium.toml",
+            identity=self.folder / f"bank-{place}.key",
+            payload=self.folder / f"bank-{place}.model",
+            address=Address("127.0.0.1", 0),
+            data=self.folder / "unused.csv",
+            terms=PartyTerms(max_colluding=1),
+            patience=10.0,
+        )
+        return Bank(place, config, PowersOfTwo(place))
+
+    async def run(self, steps: int = 1, *, missing: tuple[int, ...] = ()) -> bytes:
+        """Runs it to its end; the coordinator's last payload. Raises what the coordinator raises."""
+        self._start = [bank for bank in self.banks if bank.place not in missing]
+        error: NetError | None = None
+        with trio.fail_after(30):
+            async with trio.open_nursery() as self._parties:
+                try:
+                    await self._coordinate(steps)
+                except NetError as exc:
+                    error = exc
+                for bank in self.banks:
+                    bank.stop.set()
+        if error is not None:
+            raise error
+        return (self.folder / "coordinator.model").read_bytes()
+
+    async def _coordinate(self, steps: int) -> None:
+        config = CoordinatorConfig(
+            consortium=self.folder / "consortium.toml",
+            identity=self.folder / "coordinator.key",
+            payload=self.folder / "coordinator.model",
+            policy=self.policy,
+        )
+        await run_coordinator(
+            config,
+            self.workload,
+            initial(steps),
+            on_report=self.reports.append,
+            on_listening=self._listening,
+            stop=self.stop,
+        )
+
+    def _listening(self, host: str, port: int) -> None:
+        self.port = port
+        for bank in self._start:
+            self.start(bank)
+
+    def start(self, bank: Bank) -> None:
+        bank.config = _at(bank.config, self.port)
+        bank.stop = trio.Event()
+        self._parties.start_soon(bank.run)
+
+
+def _at(config: PartyConfig, port: int) -> PartyConfig:
+    return replace(config, address=Address("127.0.0.1", port))
+
+
+@pytest.fixture(name="make_keys")
+def make_keys_fixture() -> Callable[[str], Keys]:
+    return make_keys
+
+
+@pytest.fixture(name="make_card")
+def make_card_fixture() -> Callable[..., Card]:
+    return make_card
+
+
+@pytest.fixture(name="make_consortium")
+def make_consortium_fixture() -> Callable[..., Consortium]:
+    return make_consortium
+
+
+@pytest.fixture
+def loopback(tmp_path: Path) -> Callable[..., Loopback]:
+    return partial(Loopback, tmp_path)

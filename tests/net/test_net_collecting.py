@@ -1,0 +1,112 @@
+import random
+import threading
+from dataclasses import replace
+
+import pytest
+
+from net.collecting import MOST_UPLOADS, Uploads
+from net.contributing import Contributing
+from net.policy import RoundPolicy
+from protocols.messages import Round
+
+
+def test_at_most_two_upload_at_a_time_in_the_order_of_their_offers():
+    uploads = Uploads()
+    for party in (3, 1, 4, 0):
+        uploads.offer(party)
+    assert uploads.grant() == [3, 1]
+    assert uploads.grant() == []
+    uploads.end(1)
+    assert uploads.grant() == [4]
+    uploads.end(3)
+    uploads.end(4)
+    assert uploads.grant() == [0]
+
+
+def test_an_offer_counts_once():
+    uploads = Uploads()
+    uploads.offer(1)
+    assert uploads.grant() == [1]
+    uploads.end(1)
+    uploads.offer(1)
+    assert uploads.grant() == []
+
+
+def test_a_party_that_is_gone_leaves_its_place_in_the_queue():
+    uploads = Uploads(most=1)
+    for party in (1, 2, 3):
+        uploads.offer(party)
+    assert uploads.grant() == [1]
+    uploads.end(2)
+    uploads.end(1)
+    assert uploads.grant() == [3]
+
+
+@pytest.mark.slow
+async def test_a_session_never_has_more_than_two_uploads_and_all_arrive(loopback, monkeypatch):
+    most = []
+
+    class Watched(Uploads):
+        def grant(self):
+            turn = super().grant()
+            most.append(len(self.granted))
+            return turn
+
+    monkeypatch.setattr("net.collecting.Uploads", Watched)
+    talk = loopback(7)
+    await talk.run()
+    assert talk.reports[0].included == frozenset(range(7))
+    assert max(most) == MOST_UPLOADS
+
+
+@pytest.mark.slow
+async def test_two_parties_whose_uploads_stand_still_do_not_keep_the_others_from_uploading(loopback, monkeypatch):
+    granted = Contributing.granted
+    frozen = {0, 1}
+    monkeypatch.setattr("net.collecting.STALL", 0.3)
+    monkeypatch.setattr(Contributing, "granted", lambda self: None if self._client._me in frozen else granted(self))
+    talk = loopback(7, losses=2)
+    talk.policy = replace(talk.policy, rounds={Round.MASKED_INPUT: RoundPolicy(patience=3.0)})
+    for bank in talk.banks[2:]:  # the two get the first grants
+        train = bank.workload.contribute
+        bank.workload.contribute = lambda payload, train=train: (offered.wait(10), train(payload))[1]
+    offered = threading.Event()
+    offers = []
+
+    class Watched(Uploads):
+        def offer(self, party):
+            super().offer(party)
+            offers.append(party)
+            if frozen <= set(offers):
+                offered.set()
+
+    monkeypatch.setattr("net.collecting.Uploads", Watched)
+    await talk.run()
+    (report,) = talk.reports
+    assert report.included == {2, 3, 4, 5, 6}
+    assert report.dropped.keys() == frozen
+
+
+@pytest.mark.slow
+async def test_the_report_counts_bytes_of_every_party(loopback):
+    talk = loopback()
+    await talk.run()
+    (report,) = talk.reports
+    assert report.bytes_up.keys() == report.bytes_down.keys() == frozenset(range(5))
+    assert all(500 < size < 20_000 for size in [*report.bytes_up.values(), *report.bytes_down.values()])
+    assert report.seconds > 0
+    assert (report.fl_round, report.dropped, report.absent) == (1, {}, frozenset())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+async def test_whoever_vanishes_where_the_sum_is_exact_or_there_is_none(loopback, seed):
+    draw = random.Random(seed)  # noqa: S311  # which fault to inject is no secret
+    talk = loopback(7, losses=2)
+    for bank in draw.sample(talk.banks, 2):
+        bank.kill_at = draw.choice(["AdvertiseKeys", "ShareKeys", "MaskedInput", "Confirm", "UnmaskShares"])
+    await talk.run()
+    (report,) = talk.reports
+    assert set(report.outcome.aggregate.vector) == {sum(2**place for place in report.included)}
+    lost_after_u3 = {place for place, (stage, _) in report.dropped.items() if stage in ("confirm", "unmask")}
+    assert report.included == frozenset(range(7)) - (report.dropped.keys() - lost_after_u3)

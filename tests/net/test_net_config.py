@@ -1,0 +1,154 @@
+import pytest
+
+from net.config import (
+    Address,
+    CoordinatorConfig,
+    PartyConfig,
+    PartyTerms,
+    dump_card,
+    dump_consortium,
+    dump_coordinator,
+    dump_party,
+    load_card,
+    load_consortium,
+    load_coordinator,
+    load_party,
+)
+from net.errors import ConfigError
+from net.policy import ASSEMBLE, Policy, RoundPolicy
+
+PARTY = """
+consortium = "../consortium.toml"
+identity = "bank.key"
+payload = "model.npz"
+address = "hub.example:7000"
+data = "table.csv"
+[terms]
+max_colluding = 1
+"""
+
+
+@pytest.fixture
+def party(tmp_path):
+    def load(text):
+        path = tmp_path / "party.toml"
+        path.write_text(text)
+        return load_party(path)
+
+    return load
+
+
+def test_a_card_comes_back_from_its_file(tmp_path, make_card):
+    card, path = make_card("bank-0"), tmp_path / "bank-0.card"
+    path.write_text(dump_card(card))
+    assert load_card(path) == card
+
+
+def test_a_consortium_comes_back_from_its_file_with_its_digest_and_signatures(tmp_path, make_consortium, make_keys):
+    training = {"model": "linear", "rate": 0.25, "schema": {"columns": [{"name": "amount", "clip": [0, 10.5]}]}}
+    consortium = make_consortium(training=training).signed(make_keys("bank-3").identity)
+    path = tmp_path / "consortium.toml"
+    path.write_text(dump_consortium(consortium))
+    loaded = load_consortium(path)
+    assert loaded == consortium
+    assert (loaded.digest, loaded.config_digest) == (consortium.digest, consortium.config_digest)
+
+
+def test_a_coordinators_file_comes_back(tmp_path):
+    config = CoordinatorConfig(
+        consortium=tmp_path / "consortium.toml",
+        identity=tmp_path / "secret" / "hub.key",
+        payload=tmp_path / "model.npz",
+        listen=Address("0.0.0.0", 7000),
+        policy=Policy(
+            RoundPolicy(30.0), {ASSEMBLE: RoundPolicy(5.0), "masked-input": RoundPolicy(300.0, 4)}, attempts=2
+        ),
+    )
+    path = tmp_path / "coordinator.toml"
+    path.write_text(dump_coordinator(config, tmp_path))
+    assert load_coordinator(path) == config
+    assert str(tmp_path) not in path.read_text()
+
+
+def test_a_partys_file_comes_back(tmp_path):
+    config = PartyConfig(
+        consortium=tmp_path / "consortium.toml",
+        identity=tmp_path / "bank.key",
+        payload=tmp_path / "model.npz",
+        address=Address("hub.example", 7000),
+        data=tmp_path / "table.csv",
+        terms=PartyTerms(max_colluding=1, cohort=4),
+        label="fraud",
+        patience=30.0,
+    )
+    path = tmp_path / "party.toml"
+    path.write_text(dump_party(config, tmp_path))
+    assert load_party(path) == config
+
+
+def test_paths_are_relative_to_the_file_and_the_rest_has_defaults(tmp_path, party):
+    config = party(PARTY)
+    assert config.identity == tmp_path / "bank.key"
+    assert config.consortium == tmp_path / ".." / "consortium.toml"
+    assert (config.label, config.terms) == (None, PartyTerms(max_colluding=1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("address", "adress", r"party\.toml: unknown key 'adress': did you mean 'address'\?"),
+        ("max_colluding", "max_coluding", r"\[terms\] unknown key 'max_coluding': did you mean 'max_colluding'\?"),
+        ("data", "xyz", r"unknown key 'xyz': known are consortium, "),
+        ('data = "table.csv"', "", r"'data' is missing: add it \(text in quotes\)"),
+        ('data = "table.csv"', "data = 3", r"'data' must be text in quotes, not 3"),
+        ("max_colluding = 1", "max_colluding = true", r"\[terms\] 'max_colluding' must be a whole number, not True"),
+        ("max_colluding = 1", "max_colluding = 1\nvariant = 'lax'", "'variant' must be one of active, curious"),
+        ("hub.example:7000", "hub.example", "'address': 'hub.example' is no address: write it as host:port"),
+        ("hub.example:7000", "hub.example:70000", "is no address"),
+        ("[terms]", "[terms", "not TOML"),
+    ],
+)
+def test_a_mistake_in_a_file_is_named_with_its_remedy(party, old, new, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        party(PARTY.replace(old, new))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("patiense = 3", "unknown key 'patiense': did you mean 'patience'"),
+        ("patience = 0", "patience is a number of seconds above 0"),
+        ("attempts = 0", "attempts is a number above 0"),
+        ("[policy.masked-inputs]", "unknown key 'masked-inputs': did you mean 'masked-input'"),
+        ("[policy.share]\nhoped = 3", r"\[policy.share\] unknown key 'hoped': did you mean 'hoped_for'"),
+        ("[policy.share]\nhoped_for = 0", r"\[policy.share\] hoped_for is a number"),
+    ],
+)
+def test_a_mistake_in_the_policy_is_named(tmp_path, line, message):
+    path = tmp_path / "coordinator.toml"
+    path.write_text(f'consortium="c"\nidentity="i"\npayload="p"\nlisten="h:1"\n[policy]\n{line}')
+    with pytest.raises(ConfigError, match=message):
+        load_coordinator(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"consortium\.toml: cannot be read: No such file"):
+        load_consortium(tmp_path / "consortium.toml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("bank-2", "bank-9", r"\[member 3\] the card of bank-9 is not signed by its identity"),
+        ("colluding = 1", "colluding = 3", "stand 2 colluding parties, not 3"),
+        ("-----BEGIN", "-----BEGINS", "'tls_root' must be a PEM certificate"),
+        ('identity = "', 'identity = "zz', "'identity' must be hexadecimal digits"),
+        ("secagg", "secsum", "the protocol 'secsum' is not known here"),
+    ],
+)
+def test_a_mistake_in_the_consortium_file_is_named(tmp_path, make_consortium, old, new, message):
+    path = tmp_path / "consortium.toml"
+    path.write_text(dump_consortium(make_consortium()).replace(old, new))
+    with pytest.raises(ConfigError, match=message):
+        load_consortium(path)

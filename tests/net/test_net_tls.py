@@ -1,0 +1,153 @@
+import ssl
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import trio
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mpc.randomness import SeededRandomness
+from net.errors import TlsError
+from net.tls import Endpoint, Leaf, Pins, RootSecret, issue_leaf, load_root, new_root, tls_context
+from protocols.roster import Card
+
+BANK, OTHER, HUB = "bank-0", "bank-1", "hub"
+
+
+@pytest.fixture
+def secrets(make_keys):
+    return {name: make_keys(name) for name in (BANK, OTHER, HUB)}
+
+
+@pytest.fixture
+def cards(make_card, secrets):
+    return {name: make_card(name, keys) for name, keys in secrets.items()}
+
+
+@pytest.fixture
+def leaf_of(cards, secrets):
+    def issue(name, *, called=None, now=None):
+        return issue_leaf(cards[name].tls_root, secrets[name].tls_root, name=called or name, now=now)
+
+    return issue
+
+
+@pytest.fixture
+def members(cards):
+    return Pins.of([cards[BANK], cards[OTHER]])
+
+
+async def handshake(server_context, client_context, client_pins=None):
+    """The DER certificate that the server was shown; raises what its side of the handshake raises."""
+    near, far = trio.testing.memory_stream_pair()
+    server = trio.SSLStream(near, server_context, server_side=True)
+    client = trio.SSLStream(far, client_context)
+
+    async def dial():
+        try:
+            await client.do_handshake()
+            await client.receive_some()
+        except trio.BrokenResourceError:
+            pass
+        finally:
+            await trio.aclose_forcefully(client)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(dial)
+        try:
+            await server.do_handshake()
+            return server.getpeercert(binary_form=True)
+        finally:
+            await trio.aclose_forcefully(server)
+
+
+async def shown(leaf, cards, leaf_of, members):
+    server = tls_context(ssl.PROTOCOL_TLS_SERVER, leaf_of(HUB), members)
+    client = tls_context(ssl.PROTOCOL_TLS_CLIENT, leaf, Pins.of([cards[HUB]]))
+    with trio.fail_after(5):
+        return await handshake(server, client)
+
+
+async def refused(*arguments):
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await shown(*arguments)
+    error = caught.value.exceptions[0]
+    assert isinstance(error, trio.BrokenResourceError)
+    return error.__cause__
+
+
+async def test_a_member_is_who_its_pin_says(cards, leaf_of, members):
+    assert members.who_signed(await shown(leaf_of(BANK), cards, leaf_of, members)) == BANK
+
+
+async def test_a_bank_that_issues_a_leaf_named_for_another_is_still_itself(cards, leaf_of, members):
+    impostor = leaf_of(OTHER, called=BANK)
+    assert members.who_signed(await shown(impostor, cards, leaf_of, members)) == OTHER
+
+
+async def test_a_root_that_nobody_pinned_is_refused_whatever_its_name(cards, leaf_of, members):
+    secret = RootSecret.generate(SeededRandomness(b"stranger"))
+    stranger = issue_leaf(new_root(BANK, secret), secret, name=BANK)
+    assert isinstance(await refused(stranger, cards, leaf_of, members), ssl.SSLCertVerificationError)
+
+
+@pytest.mark.parametrize("days", [-8, 1])
+async def test_a_leaf_outside_its_days_is_refused(cards, leaf_of, members, days):
+    leaf = leaf_of(BANK, now=datetime.now(UTC) + timedelta(days=days))
+    assert isinstance(await refused(leaf, cards, leaf_of, members), ssl.SSLCertVerificationError)
+
+
+async def test_a_leaf_can_sign_no_other_leaf(cards, leaf_of, members):
+    middle = leaf_of(BANK)
+    middle_secret = RootSecret(middle.key.private_bytes_raw())
+    builder = x509.CertificateBuilder().subject_name(middle.certificate.subject).issuer_name(middle.certificate.subject)
+    now = datetime.now(UTC)
+    forged = builder.public_key(middle.key.public_key()).serial_number(1).not_valid_before(now).not_valid_after(
+        now + timedelta(days=1)
+    )  # fmt: skip
+    leaf = Leaf(forged.sign(middle_secret._key, None), middle.key)
+    assert isinstance(await refused(leaf, cards, leaf_of, members), ssl.SSLCertVerificationError)
+
+
+async def test_an_older_tls_is_refused(cards, leaf_of, members):
+    server = tls_context(ssl.PROTOCOL_TLS_SERVER, leaf_of(HUB), members)
+    client = tls_context(ssl.PROTOCOL_TLS_CLIENT, leaf_of(BANK), Pins.of([cards[HUB]]))
+    client.minimum_version = ssl.TLSVersion.TLSv1_2
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(BaseExceptionGroup):
+        await handshake(server, client)
+
+
+def test_a_leaf_that_no_pin_signed_belongs_to_nobody(cards, leaf_of, members):
+    with pytest.raises(TlsError, match="no pinned root"):
+        members.who_signed(leaf_of(HUB).certificate.public_bytes(Encoding.DER))
+    with pytest.raises(TlsError):
+        members.who_signed(b"no certificate")
+
+
+def test_a_leaf_is_no_root(leaf_of):
+    with pytest.raises(TlsError):
+        load_root(leaf_of(BANK).certificate.public_bytes(Encoding.DER))
+    with pytest.raises(TlsError):
+        load_root(b"")
+
+
+def test_pins_refuse_a_root_named_for_another_and_a_key_used_twice(cards, secrets):
+    named_wrongly = Card.issue(OTHER, secrets[OTHER].identity, new_root(BANK, secrets[OTHER].tls_root))
+    with pytest.raises(TlsError, match="bank-1 is named for somebody else"):
+        Pins.of([named_wrongly])
+    same_key = Card.issue(OTHER, secrets[OTHER].identity, new_root(OTHER, secrets[BANK].tls_root))
+    with pytest.raises(TlsError, match="bank-1 has the key of another"):
+        Pins.of([cards[BANK], same_key])
+
+
+def test_an_endpoint_needs_the_secret_of_its_card(cards, secrets, members):
+    with pytest.raises(TlsError, match="not that of the card of bank-0"):
+        Endpoint(cards[BANK], secrets[OTHER].tls_root, members, server=False)
+
+
+def test_a_root_secret_does_not_print(secrets):
+    secret = secrets[BANK].tls_root
+    assert secret.raw.hex() not in repr(secret)
+    assert "secret" in repr(secret)
+    assert secret.raw.hex() not in repr(secrets[BANK])

@@ -1,0 +1,117 @@
+"""The demo for real: processes on loopback, a bank killed at every stage, and nothing left whatever ends it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-c", "from veilsum.cli import main; main()", "demo"]
+
+pytestmark = pytest.mark.slow
+
+
+def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """A demo whose working folder and temporary folder are empty ones in `folder`."""
+    for name in ("cwd", "tmp"):
+        (folder / name).mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=folder / "cwd",
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(folder: Path, *arguments: str) -> dict:
+    """The JSON of a demo that goes well and leaves nothing."""
+    demo = start(folder, "--json", *arguments)
+    out, err = demo.communicate()
+    assert demo.returncode == 0, err
+    assert_nothing_left(folder)
+    return json.loads(out.splitlines()[-1])
+
+
+def assert_nothing_left(folder: Path) -> None:
+    assert list((folder / "cwd").iterdir()) == []
+    assert list((folder / "tmp").iterdir()) == []
+    assert processes_of(folder) == []
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Those that were started with this temporary folder. (Where there is no /proc the pipes have shown it already.)"""
+    mine = f"TMPDIR={folder / 'tmp'}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mine in (process / "environ").read_bytes().split(b"\0"):
+                found.append(process.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("stage", ["advertise", "share", "masked-input", "confirm", "unmask"])
+def test_a_bank_that_is_killed_is_in_the_sum_exactly_when_its_input_had_left(tmp_path, stage):
+    results = run(tmp_path, "--rounds", "3", "--stage", stage)
+    everybody, without = [f"bank-{n}" for n in range(1, 6)], [f"bank-{n}" for n in range(1, 5)]
+    first, second, third = results["rounds"]
+    assert (first["included"], first["dropped"], first["absent"]) == (everybody, [], [])
+    assert second["included"] == (everybody if stage in ("confirm", "unmask") else without)
+    assert second["dropped"] == [{"bank": "bank-5", "stage": stage}]
+    assert (third["included"], third["dropped"], third["absent"]) == (without, [], ["bank-5"])
+    assert results["exact"]
+    assert all(one["exact"] and one["seconds"] > 0 and one["bytes_up_per_bank"] > 0 for one in results["rounds"])
+
+
+def test_the_federation_beats_the_mean_bank_and_comes_close_to_all_tables_in_one_place(tmp_path):
+    auc = run(tmp_path)["auc"]
+    assert auc["federated"] >= sum(auc["alone"].values()) / len(auc["alone"]) + 0.02
+    assert auc["federated"] >= auc["pooled"] - 0.02
+
+
+def test_the_curious_variant_runs_without_confirm(tmp_path):
+    results = run(tmp_path, "--variant", "curious", "--rounds", "2", "--stage", "unmask")
+    assert results["exact"]
+    assert results["rounds"][1]["dropped"] == [{"bank": "bank-5", "stage": "unmask"}]
+
+
+def test_the_network_is_trained_the_same_way(tmp_path):
+    pytest.importorskip("torch")
+    results = run(tmp_path, "--model", "mlp", "--rounds", "2", "--banks", "4")
+    assert results["exact"]
+    assert results["rounds"][1]["included"] == ["bank-1", "bank-2", "bank-3"]
+
+
+def test_files_stay_only_where_they_were_asked_for(tmp_path):
+    out = tmp_path / "kept"
+    run(tmp_path, "--rounds", "1", "--lose", "0", "--banks", "3", "--out", str(out))
+    kept = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    own = ("party.toml", "identity.key", "data.csv", "model.npz")
+    assert {"consortium.toml", "coordinator.toml", "model.npz", *(f"bank-1/{name}" for name in own)} <= kept
+    assert not [name for name in kept if name.endswith(".npy")]
+    assert {path.stat().st_mode & 0o077 for path in out.rglob("*.key")} == {0}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_demo_that_is_stopped_leaves_no_process_and_no_file(tmp_path, number):
+    demo = start(tmp_path, "--rounds", "500", "--banks", "3", "--lose", "0")
+    with demo.stdout:
+        assert any("round 1:" in line for line in demo.stdout)
+        assert len(processes_of(tmp_path)) in (0, 6)  # the demo, the keeper, the coordinator, the banks
+        demo.send_signal(number)
+        # the keeper of the folder holds our standard error and ends last
+        err = demo.stderr.read()
+    demo.stderr.close()
+    status = demo.wait()
+    assert_nothing_left(tmp_path)
+    assert "Traceback" not in err
+    assert (status, err) == (130, "veilsum: stopped\n") if number is signal.SIGINT else status == -number

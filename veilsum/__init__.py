@@ -1,0 +1,25 @@
+"""Secure aggregation for federated learning: the sum of the updates, and nothing else.
+
+The public names are loaded when they are first used, so that the command line starts quickly.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fl_integration.aggregation import local
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "local"]
+
+_HOMES = {"local": "fl_integration.aggregation"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

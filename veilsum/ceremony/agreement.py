@@ -1,0 +1,106 @@
+"""consortium.toml: who takes part, under which terms, training what. Made once, read and signed by every member."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from net.config import dump_consortium, load_card, load_consortium
+from net.store import write_whole
+from protocols.roster import PROTOCOL, Card, Consortium, ConsortiumError
+from protocols.session import Variant, smallest_cohort, smallest_threshold
+from veilsum.ceremony.files import write_new
+from veilsum.ceremony.identity import load_identity
+from veilsum.ceremony.model_section import ModelSection, load_model_section
+from veilsum.ceremony.words import spoken
+from veilsum.errors import Fault
+
+MAX_WEIGHT: Final = 16
+_READABLE: Final = 0o644  # a public file, whatever the umask
+
+_LEARNER: Final = {"epochs": 5, "learning_rate": 0.01, "clip": 2.0, "bits": 16, "rows_per_unit": 400}
+
+
+def create(
+    out: Path,
+    *,
+    members: Sequence[Path],
+    coordinator: Path,
+    schema: Path,
+    colluding: int,
+    losses: int,
+    name: str,
+    rounds: int,
+    model: str,
+) -> Consortium:
+    """Writes the file, unsigned. The coordinator's own card among those of the members is left out of them.
+
+    Raises Fault, ConfigError: among them where colluding + 2 losses is not below the number of members.
+    """
+    head = load_card(coordinator)
+    cards = [card for card in map(load_card, members) if card != head]
+    try:
+        consortium = Consortium(
+            name=name,
+            version=1,
+            members=tuple(sorted(cards, key=lambda card: card.name)),
+            coordinator=head,
+            protocol=PROTOCOL,
+            variant=Variant.ACTIVE,
+            colluding=colluding,
+            losses=losses,
+            max_weight=MAX_WEIGHT,
+            training=_training(load_model_section(schema), rounds, model),
+        )
+    except ConsortiumError as exc:
+        raise Fault(str(exc)) from exc
+    write_new(out, dump_consortium(consortium))
+    return consortium
+
+
+def sign(file: Path, folder: Path) -> tuple[Consortium, str]:
+    """Adds the signature of the member whose identity is in `folder`, and returns its name too.
+
+    Raises Fault, ConfigError.
+    """
+    consortium, identity = load_consortium(file), load_identity(folder)
+    try:
+        signed = consortium.signed(identity.keys.identity)
+    except ConsortiumError as exc:
+        raise Fault(f"{file}: {exc}") from exc
+    write_whole(file, dump_consortium(signed).encode())
+    file.chmod(_READABLE)
+    return signed, identity.card.name
+
+
+def described(consortium: Consortium) -> Iterator[str]:
+    """What a person checks before signing, line by line."""
+    members = len(consortium.members)
+    threshold = smallest_threshold(consortium.variant, members, consortium.colluding)
+    floor = smallest_cohort(consortium.colluding)
+    yield (
+        f"{consortium.name}, version {consortium.version}: {members} members, t = {threshold} "
+        f"(stands {consortium.colluding} colluding with the coordinator and {consortium.losses} lost; "
+        f"a sum covers {floor} members or more)"
+    )
+    yield f"digest {consortium.digest.hex()[:32]}: the same at everybody, whoever has signed"
+    for card in (consortium.coordinator, *consortium.members):
+        yield f"{card.name}: {spoken(card.verify_key)}{_mark(consortium, card)}"
+
+
+def _mark(consortium: Consortium, card: Card) -> str:
+    if card is consortium.coordinator:
+        return " (coordinator)"
+    return " (signed)" if card.name in consortium.signatures else ""
+
+
+def _training(section: ModelSection, rounds: int, model: str) -> dict[str, Any]:
+    return {
+        "model": model,
+        "rounds": rounds,
+        **_LEARNER,
+        "seed": 0,
+        "statistics": True,
+        "label": section.label,
+        "positive": section.positive,
+        "schema": section.schema.to_mapping(),
+    }

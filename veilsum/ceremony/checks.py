@@ -1,0 +1,131 @@
+"""`veilsum check`: what would fail tonight, found out now. Nothing is sent but a handshake."""
+
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fl_integration.rounds import State
+from fl_integration.training import TrainingConfig
+from net.config import CoordinatorConfig, PartyConfig, load_consortium, load_coordinator, load_party
+from net.control import LARGEST_CLOCK_GAP
+from net.probe import knock, try_to_listen
+from net.store import read_keys, read_payload
+from protocols.roster import Card, Consortium
+from veilsum.errors import Fault
+from veilsum.join import FOR_PEOPLE, own_table
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: what was looked at, whether it is well, and a line that says more."""
+
+    what: str
+    passed: bool
+    text: str
+
+    def __str__(self) -> str:
+        return f"{'ok    ' if self.passed else 'FAILED'} {self.what}: {self.text}"
+
+
+def check(file: Path) -> Iterator[Finding]:
+    """Each finding as soon as it is known. Raises ConfigError when the file cannot be read at all."""
+    if _is_coordinators(file):
+        return _check_coordinator(load_coordinator(file))
+    return _check_party(load_party(file))
+
+
+def _check_party(config: PartyConfig) -> Iterator[Finding]:
+    clock: list[float] = []
+
+    def reach() -> str:
+        clock.append(knock(config))
+        return f"the coordinator at {config.address} shook hands with us"
+
+    yield _finding("consortium", lambda: _consortium_line(load_consortium(config.consortium)))
+    yield _finding("identity", lambda: _member_line(config))
+    yield _finding("data", lambda: _data_line(config))
+    yield _finding("model", lambda: _model_line(config.payload))
+    yield _finding("reachability", reach)
+    yield _finding("clock", lambda: _clock_line(clock))
+
+
+def _check_coordinator(config: CoordinatorConfig) -> Iterator[Finding]:
+    def listen() -> str:
+        try_to_listen(config)
+        return f"{config.listen} is free"
+
+    yield _finding("consortium", lambda: _consortium_line(load_consortium(config.consortium)))
+    yield _finding("identity", lambda: _coordinator_line(config))
+    yield _finding("model", lambda: _model_line(config.payload))
+    yield _finding("port", listen)
+
+
+def _finding(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, look())
+    except (Fault, *FOR_PEOPLE) as exc:
+        return Finding(what, False, " ".join(str(exc).split()))
+
+
+def _consortium_line(consortium: Consortium) -> str:
+    TrainingConfig.from_mapping(consortium.training)
+    members, signed = len(consortium.members), len(consortium.signatures)
+    return f"{consortium.name}, version {consortium.version}, {members} members, {signed} signed it"
+
+
+def _member_line(config: PartyConfig) -> str:
+    consortium, keys = load_consortium(config.consortium), read_keys(config.identity)
+    card = consortium.members[consortium.party_of(keys.identity.verify_key)]
+    return _owned(card, keys.tls_root.belongs_to(card.tls_root), config.identity)
+
+
+def _coordinator_line(config: CoordinatorConfig) -> str:
+    card, keys = load_consortium(config.consortium).coordinator, read_keys(config.identity)
+    if keys.identity.verify_key != card.verify_key:
+        raise Fault(f"{config.identity} is not the identity of the coordinator in {config.consortium}")
+    return _owned(card, keys.tls_root.belongs_to(card.tls_root), config.identity)
+
+
+def _owned(card: Card, has_root: bool, key_file: Path) -> str:
+    if not has_root:
+        raise Fault(f"{key_file} has another TLS root than the card of {card.name}: put back the key made with it")
+    return f"{key_file} is {card.name}"
+
+
+def _data_line(config: PartyConfig) -> str:
+    table = own_table(config, load_consortium(config.consortium))
+    return (
+        f"{config.data}: {len(table)} rows, {int(table.labels.sum())} positive, {table.missing} values missing, "
+        f"{table.unknown} of categories that the schema does not name"
+    )
+
+
+def _model_line(path: Path) -> str:
+    payload = read_payload(path)
+    if payload is None:
+        return f"{path} is not there yet: training starts from the beginning"
+    state = State.load(payload)
+    return f"{path} is after round {state.fl_round - 1} of {state.rounds}"
+
+
+def _clock_line(clock: list[float]) -> str:
+    if not clock:
+        raise Fault("not known before the coordinator can be reached")
+    gap = round(clock[0])
+    if abs(gap) > LARGEST_CLOCK_GAP:
+        side = "ahead of" if gap > 0 else "behind"
+        raise Fault(f"our clock is {abs(gap)} s {side} the coordinator's: set both")
+    return f"within {LARGEST_CLOCK_GAP // 60} minutes of the coordinator's"
+
+
+_COORDINATORS_OWN: Final = {"listen", "policy"}
+
+
+def _is_coordinators(file: Path) -> bool:
+    """By the keys that only its file has; a file that cannot be read is left to the loader to complain about."""
+    try:
+        return bool(_COORDINATORS_OWN & tomllib.loads(file.read_text(encoding="utf-8")).keys())
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,128 @@
+"""party.toml and coordinator.toml: a first version of each process's own file, with a comment at every line."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fl_integration.tabular import load_table
+from fl_integration.training import TrainingConfig
+from net.config import DEFAULT_PATIENCE, Address, load_consortium
+from net.policy import Policy
+from protocols.roster import Card
+from protocols.session import SMALLEST_COHORT
+from veilsum.ceremony.files import require_new, write_new
+from veilsum.ceremony.identity import Identity, load_identity
+from veilsum.ceremony.toml import literal
+from veilsum.errors import Fault, WrongUsage
+
+_PARTY = """\
+# This bank's own file: private, and believed before anything that the coordinator says.
+# Paths are relative to this file.
+
+consortium = {consortium}  # the public file, equal everywhere
+identity = {identity}  # never leaves this machine; mode 0600
+address = {address}  # where the coordinator listens; this process only dials out
+data = {data}  # this bank's rows, .csv or .csv.gz: read here, sent nowhere
+{label}
+payload = {payload}  # the model: written whole after every step
+patience = {patience}  # seconds to look for the coordinator before giving up
+
+[terms]  # this bank's own conditions; a session outside them is refused before anything leaves
+max_colluding = {colluding}  # so many members may side with the coordinator and still learn only a sum
+cohort = {cohort}  # the fewest banks that this one agrees to be summed with
+variant = "active"  # stands a coordinator that lies; nothing else is accepted
+"""
+
+_LABEL = """\
+label = {label}  # the column with the answer in this bank's file
+positive = {positive}  # its value that counts as 1"""
+
+_COORDINATOR = """\
+# The coordinator's own file. Paths are relative to this file.
+
+consortium = {consortium}  # the public file, equal everywhere
+identity = {identity}  # never leaves this machine; mode 0600
+listen = {listen}  # the one open port; banks dial in, nothing dials out
+payload = {payload}  # the model: written whole after every step, and where a restart goes on
+
+[policy]  # how long to wait; a bank that is not there in time is left out of that sum, and may join the next
+patience = {patience}  # seconds, in each round of a session
+attempts = {attempts}  # how often one training step is tried before this process gives up
+"""
+
+
+def write_party(
+    out: Path,
+    *,
+    consortium: Path,
+    identity: Path,
+    data: Path,
+    address: Address,
+    label: str | None,
+    positive: str | None,
+) -> None:
+    """Raises Fault, ConfigError and DataError: files that do not belong together are found here and not at night."""
+    require_new(out)
+    agreed, own = load_consortium(consortium), load_identity(identity)
+    training = TrainingConfig.from_mapping(agreed.training)
+    label, positive = label or training.label, positive or training.positive
+    _require_among(agreed.members, own, consortium)
+    load_table(data, training.schema, label=label, positive=positive)
+    folder = out.absolute().parent
+    text = _PARTY.format(
+        consortium=_path(consortium, folder),
+        identity=_path(own.key_file, folder),
+        address=literal(str(address)),
+        data=_path(data, folder),
+        label=_LABEL.format(label=literal(label), positive=literal(positive)),
+        payload=literal("model.npz"),
+        patience=DEFAULT_PATIENCE,
+        colluding=agreed.colluding,
+        cohort=SMALLEST_COHORT,
+    )
+    write_new(out, text)
+
+
+def write_coordinator(out: Path, *, consortium: Path, identity: Path, listen: Address) -> None:
+    """Raises Fault, ConfigError."""
+    require_new(out)
+    agreed, own = load_consortium(consortium), load_identity(identity)
+    _require_among([agreed.coordinator], own, consortium)
+    folder, policy = out.absolute().parent, Policy()
+    text = _COORDINATOR.format(
+        consortium=_path(consortium, folder),
+        identity=_path(own.key_file, folder),
+        listen=literal(str(listen)),
+        payload=literal("model.npz"),
+        patience=policy.default.patience,
+        attempts=policy.attempts,
+    )
+    write_new(out, text)
+
+
+def parse_address(text: str, option: str) -> Address:
+    """Raises WrongUsage."""
+    try:
+        return Address.parse(text)
+    except ValueError as exc:
+        raise WrongUsage(f"{option}: {exc}") from exc
+
+
+def _require_among(cards: Sequence[Card], own: Identity, file: Path) -> None:
+    if own.card not in cards:
+        raise Fault(
+            f"{file}: {own.card.name} ({own.key_file}) is not in it as {_role(cards)}: use the identity whose card was "
+            f"handed in, or ask for a consortium file with this card"
+        )
+
+
+def _role(cards: Sequence[Card]) -> str:
+    return "a member" if len(cards) > 1 else "the coordinator"
+
+
+def _path(path: Path, folder: Path) -> str:
+    """As it is written in a file of this folder: relative, with forward slashes, where both are on one drive."""
+    try:
+        return literal(Path(os.path.relpath(path.absolute(), folder)).as_posix())
+    except ValueError:
+        return literal(path.absolute().as_posix())

@@ -1,0 +1,1 @@
+"""The commands beside the demo. Nothing heavy is imported at the top of a module: the help is there at once."""

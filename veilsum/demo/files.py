@@ -1,0 +1,125 @@
+"""The demo's consortium on disk: fresh identities, the public file of all, each process's own file and table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mpc.randomness import SystemRandomness
+from net.config import (
+    Address,
+    CoordinatorConfig,
+    PartyConfig,
+    PartyTerms,
+    dump_consortium,
+    dump_coordinator,
+    dump_party,
+)
+from net.policy import Policy, RoundPolicy
+from net.store import Keys, write_keys
+from net.tls import new_root
+from protocols.roster import PROTOCOL, Card, Consortium
+from veilsum.demo.plan import Plan
+from veilsum.errors import WrongUsage
+
+MAX_WEIGHT = 16
+PATIENCE = 60.0  # seconds: a bank that is killed is noticed at once, this is for machines that are busy with it all
+COORDINATOR = "coordinator"
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where everything of one demo lies."""
+
+    folder: Path
+
+    @property
+    def consortium(self) -> Path:
+        return self.folder / "consortium.toml"
+
+    @property
+    def coordinator(self) -> Path:
+        return self.folder / "coordinator.toml"
+
+    @property
+    def held_out(self) -> Path:
+        return self.folder / "held-out.csv"
+
+    def party(self, bank: str) -> Path:
+        return self.folder / bank / "party.toml"
+
+    def table(self, bank: str) -> Path:
+        return self.folder / bank / "data.csv"
+
+    def log(self, name: str) -> Path:
+        return self.folder / f"{name}.log" if name == COORDINATOR else self.folder / name / f"{name}.log"
+
+
+def open_workplace(folder: Path) -> Workplace:
+    """Raises WrongUsage unless the folder can be made or is empty: nobody's files are written over."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(folder.iterdir())
+    except OSError as exc:
+        raise WrongUsage(f"--out {folder}: {exc.strerror}: name a new folder") from exc
+    if taken:
+        raise WrongUsage(f"--out {folder}: there are files in it already: name a new folder")
+    return Workplace(folder)
+
+
+def write_tables(place: Workplace, plan: Plan, tables: Sequence[pd.DataFrame], held_out: pd.DataFrame) -> None:
+    for bank, table in zip(plan.banks, tables, strict=True):
+        place.party(bank).parent.mkdir()
+        table.to_csv(place.table(bank), index=False)
+    held_out.to_csv(place.held_out, index=False)
+
+
+def write_consortium(place: Workplace, plan: Plan, training: Mapping[str, Any]) -> None:
+    """The key files, consortium.toml and coordinator.toml."""
+    coordinator = _new_member(COORDINATOR, place.folder / "coordinator.key")
+    members = tuple(_new_member(bank, place.party(bank).with_name("identity.key")) for bank in plan.banks)
+    consortium = Consortium(
+        name="demo",
+        version=1,
+        members=members,
+        coordinator=coordinator,
+        protocol=PROTOCOL,
+        variant=plan.variant,
+        colluding=plan.colluding,
+        losses=plan.losses,
+        max_weight=MAX_WEIGHT,
+        training=training,
+    )
+    place.consortium.write_text(dump_consortium(consortium), encoding="utf-8")
+    config = CoordinatorConfig(
+        consortium=place.consortium,
+        identity=place.folder / "coordinator.key",
+        payload=place.folder / "model.npz",
+        policy=Policy(RoundPolicy(PATIENCE)),
+    )
+    place.coordinator.write_text(dump_coordinator(config, place.folder), encoding="utf-8")
+
+
+def write_party(place: Workplace, plan: Plan, bank: str, address: Address, label: str) -> None:
+    """bank's party.toml, once it is known where the coordinator listens."""
+    folder = place.party(bank).parent
+    config = PartyConfig(
+        consortium=place.consortium,
+        identity=folder / "identity.key",
+        payload=folder / "model.npz",
+        address=address,
+        data=place.table(bank),
+        label=label,
+        terms=PartyTerms(max_colluding=plan.colluding, variant=plan.variant),
+        patience=PATIENCE,
+    )
+    place.party(bank).write_text(dump_party(config, folder), encoding="utf-8")
+
+
+def _new_member(name: str, path: Path) -> Card:
+    """A fresh identity and TLS root, kept in `path`."""
+    keys = Keys.generate(SystemRandomness())
+    write_keys(path, keys)
+    return Card.issue(name, keys.identity, new_root(name, keys.tls_root))

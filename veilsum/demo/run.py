@@ -1,0 +1,132 @@
+"""The demo from its options to its results."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from fl_integration import synthetic
+from fl_integration.rounds import evaluate, train_alone, train_pooled
+from fl_integration.schema import Schema, Table
+from fl_integration.tabular import load_table
+from net.config import Address
+from veilsum.demo.crew import Crew, Event
+from veilsum.demo.files import COORDINATOR, Workplace, open_workplace, write_consortium, write_party, write_tables
+from veilsum.demo.guard import Keeper
+from veilsum.demo.plan import Plan
+from veilsum.demo.recording import Recording, is_exact
+from veilsum.demo.results import Dropped, Results, RoundResult, Scores
+from veilsum.demo.tables import show_plan, show_results, show_round
+from veilsum.errors import Fault
+
+
+def run_demo(planned: Plan, *, out: Path | None, json: bool) -> None:
+    """Shows the demo, on standard error when `json`, and then ends standard output with its line.
+
+    Raises WrongUsage when `out` cannot be used, Fault when a process fails or a sum is not exact.
+    """
+    console = Console(stderr=json, highlight=False)
+    with Keeper() as keeper:
+        place = open_workplace(out or keeper.folder / "demo")
+        show_plan(console, planned)
+        recording = Recording(keeper.folder / "recording")
+        recording.folder.mkdir()
+        results = _Demo(planned, place, recording, console).run(keeper)
+    show_results(console, results)
+    if json:
+        sys.stdout.write(f"{results.to_json()}\n")
+    if not results.exact:
+        raise Fault("a sum differs from what the included banks encoded: please report it")
+
+
+class _Demo:
+    def __init__(self, planned: Plan, place: Workplace, recording: Recording, console: Console) -> None:
+        self._plan = planned
+        self._place = place
+        self._recording = recording
+        self._console = console
+        self._training = synthetic.training(
+            planned.options.model.value, rounds=planned.options.rounds, seed=planned.options.seed
+        )
+        self._lost = frozenset(planned.lost)
+        self._all_exact = True
+
+    def run(self, keeper: Keeper) -> Results:
+        with self._console.status("writing identities, configuration and tables"):
+            self._write()
+            held_out = self._load(self._place.held_out)
+        rounds = self._train(keeper, held_out)
+        with self._console.status("training on each table alone, and on all in one place"):
+            scores = self._compare(held_out)
+        return Results(protocol="secagg", rounds=rounds, auc=scores, exact=self._all_exact)
+
+    def _write(self) -> None:
+        options = self._plan.options
+        tables = synthetic.transactions(options.banks, options.seed)
+        write_tables(self._place, self._plan, tables, synthetic.held_out(options.seed))
+        write_consortium(self._place, self._plan, self._training)
+
+    def _load(self, path: Path) -> Table:
+        schema = Schema.from_mapping(self._training["schema"])
+        return load_table(path, schema, label=synthetic.LABEL, positive="1")
+
+    # Training
+
+    def _train(self, keeper: Keeper, held_out: Table) -> list[RoundResult]:
+        rounds: list[RoundResult] = []
+        with Crew(keeper) as crew, self._console.status("starting the processes") as status:
+            for event in self._sessions(crew):
+                exact = self._measure(event)
+                if event["step"] > 0:  # step 0 sums the statistics and trains nothing
+                    rounds.append(self._round(event, exact, held_out))
+                    show_round(self._console, rounds[-1])
+                status.update(f"{len(rounds)} of {self._plan.options.rounds} rounds")
+            crew.finish(self._lost)
+        return rounds
+
+    def _sessions(self, crew: Crew) -> Iterator[Event]:
+        """Starts the processes and yields the coordinator's report of each session that ended with a sum."""
+        place, folder = self._place, str(self._recording.folder)
+        crew.start(COORDINATOR, place.log(COORDINATOR), "coordinator", str(place.coordinator), folder, reports=True)
+        events = crew.events(COORDINATOR, self._lost)
+        listening = next(events, None)
+        if listening is None:
+            crew.finish(self._lost)
+            raise Fault("the coordinator ended before it listened")
+        for bank in self._plan.banks:
+            write_party(place, self._plan, bank, Address(listening["host"], listening["port"]), synthetic.LABEL)
+            stage = [self._plan.options.stage.value] if bank in self._lost else []
+            crew.start(bank, place.log(bank), "party", str(place.party(bank)), folder, bank, *stage)
+        yield from (event for event in events if event["included"])
+
+    def _measure(self, event: Event) -> bool:
+        exact = is_exact(self._recording, event["step"], event["included"])
+        self._all_exact &= exact
+        return exact
+
+    def _round(self, event: Event, exact: bool, held_out: Table) -> RoundResult:
+        return RoundResult(
+            round=event["step"],
+            included=event["included"],
+            dropped=[Dropped(bank, stage) for bank, stage in event["dropped"].items()],
+            absent=event["absent"],
+            exact=exact,
+            bytes_up_per_bank=event["bytes_up"],
+            seconds=round(event["seconds"], 3),
+            auc=_auc(self._recording.payload(event["step"]).read_bytes(), held_out),
+        )
+
+    def _compare(self, held_out: Table) -> Scores:
+        """The same learner with as many passes in all, on each table alone and on all of them."""
+        tables = {bank: self._load(self._place.table(bank)) for bank in self._plan.banks}
+        last = self._recording.payload(self._plan.options.rounds).read_bytes()
+        return Scores(
+            alone={bank: _auc(train_alone(self._training, table), held_out) for bank, table in tables.items()},
+            federated=_auc(last, held_out),
+            pooled=_auc(train_pooled(self._training, list(tables.values())), held_out),
+        )
+
+
+def _auc(payload: bytes, held_out: Table) -> float:
+    return round(evaluate(payload, held_out)["auc"], 4)

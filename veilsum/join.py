@@ -1,0 +1,88 @@
+"""Where the parts are joined: a process of `net` with a workload of `fl_integration`, from the process's own file."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fl_integration.layout import PayloadError
+from fl_integration.rounds import TabularWorkload, initial_payload
+from fl_integration.schema import SchemaError, Table
+from fl_integration.tabular import DataError, load_table
+from fl_integration.training import TrainingConfig, TrainingError
+from mpc.encoding import EncodingError
+from mpc.randomness import SystemRandomness
+from net.blocking import coordinate as run_coordinator
+from net.blocking import take_part
+from net.config import CoordinatorConfig, PartyConfig, load_consortium
+from net.contributing import BeforeSend
+from net.coordinator import OnListening, OnReport, SessionReport
+from net.errors import NetError
+from net.party import Happened, OnEvent, PartyEvent
+from net.workload import Workload
+from protocols.roster import Consortium, ConsortiumError
+from veilsum.result import describe
+
+FOR_PEOPLE = (NetError, ConsortiumError, DataError, SchemaError, TrainingError, PayloadError, EncodingError)
+"""Errors whose text is a line for the person who runs the process."""
+
+Wrap = Callable[[Workload], Workload]
+
+_STORED = (Happened.TASK, Happened.SUMMED, Happened.FINISHED)  # a payload is on disk that may not have been there
+
+
+def serve(
+    config: CoordinatorConfig, *, on_report: OnReport, on_listening: OnListening, wrap: Wrap = lambda workload: workload
+) -> None:
+    """A coordinator to its end. It holds no rows. Raises the errors of FOR_PEOPLE."""
+    consortium = load_consortium(config.consortium)
+    workload = wrap(_workload(consortium, config.consortium, None))
+    initial = initial_payload(consortium.training)
+
+    def described(report: SessionReport) -> None:
+        describe(config.payload, consortium)
+        on_report(report)
+
+    run_coordinator(config, workload, initial, on_report=described, on_listening=on_listening)
+
+
+def contribute(
+    config: PartyConfig,
+    *,
+    before_send: BeforeSend = lambda _round, _message: None,
+    on_event: OnEvent = lambda _event: None,
+    wrap: Wrap = lambda workload: workload,
+) -> None:
+    """A party to its end, with the rows of its own table. Raises the errors of FOR_PEOPLE."""
+    consortium = load_consortium(config.consortium)
+    workload = wrap(_workload(consortium, config.consortium, own_table(config, consortium)))
+
+    def described(event: PartyEvent) -> None:
+        if event.what in _STORED:
+            describe(config.payload, consortium)
+        on_event(event)
+
+    take_part(config, workload, before_send=before_send, on_event=described)
+
+
+def own_table(config: PartyConfig, consortium: Consortium) -> Table:
+    """A party's rows. What its own file does not say of the label, the consortium's does. Raises DataError."""
+    training = _training(consortium, config.consortium)
+    label, positive = config.label or training.label, config.positive or training.positive
+    return load_table(config.data, training.schema, label=label, positive=positive)
+
+
+def _training(consortium: Consortium, file: Path) -> TrainingConfig:
+    try:
+        return TrainingConfig.from_mapping(consortium.training)
+    except (TrainingError, SchemaError) as exc:
+        raise TrainingError(f"{file}: {exc}") from exc
+
+
+def _workload(consortium: Consortium, file: Path, table: Table | None) -> Workload:
+    _training(consortium, file)
+    return TabularWorkload(
+        consortium.training,
+        clients=len(consortium.members),
+        max_weight=consortium.max_weight,
+        data=table,
+        rand=SystemRandomness(),
+    )
