@@ -8,7 +8,7 @@ vector comes in.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -329,7 +329,7 @@ class _Layout:
         out[:] = parts.reshape(-1)[: len(out)]
 
 
-@cache
+@lru_cache(maxsize=256)  # moduli come from the wire too
 def _is_prime(n: int) -> bool:
     """Deterministic Miller-Rabin: the bases 2, 3, 5, 7 decide every n below 3,215,031,751; 11 takes it past 2^40."""
     small = (2, 3, 5, 7, 11)

@@ -157,7 +157,7 @@ class SigningKey(_Secret):
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class ChannelKey(_Secret):
-    """A sealing key for exactly one message (see `mpc.sealing`)."""
+    """The key of a channel: it seals one message (see `mpc.sealing`), or is what keys of one message each come from."""
 
 
 def agree_seed(mine: AgreementSecret, theirs: AgreementKey, *, purpose: str, context: tuple[Part, ...]) -> Seed:

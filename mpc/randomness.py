@@ -42,7 +42,10 @@ class SystemRandomness:
 
 
 class SeededRandomness:
-    """A deterministic stream (AES-256-CTR under a hash of the seed), for test vectors and simulations only.
+    """A deterministic stream (AES-256-CTR under a hash of the seed).
+
+    For test vectors and simulations; and under a secret seed of 32 bytes where a session must be able to draw again
+    what it drew.
 
     The stream does not depend on how it is cut into calls. Not for concurrent use: give each thread its own `child`.
     """

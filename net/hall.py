@@ -17,7 +17,7 @@ from net.errors import FrameError, NetError, TlsError, Truncated
 from net.framing import Frame, Kind
 from net.peer import Peer, message_limit, read_control, split_session
 from net.policy import CLOSING_PATIENCE, HANDSHAKE_PATIENCE, gather
-from net.tls import Endpoint
+from net.tls import CLAIMED, Endpoint
 from protocols.errors import DropReason, PartyId
 from protocols.roster import Consortium
 
@@ -148,12 +148,12 @@ class Hall:
     async def welcome(self, transport: trio.SocketStream) -> None:
         """From an accepted connection to its end. Whatever the other side does ends this connection and no other."""
         address = _address(transport)
-        stream = trio.SSLStream(transport, self._endpoint.context(), server_side=True)
+        stream = self._endpoint.stream(transport)
         try:
             _keep_alive(transport)
             party = await self._handshake(stream)
         except (OSError, trio.BrokenResourceError, trio.TooSlowError, TlsError) as exc:
-            log.warning("refused a connection from %s: %s", address, exc.__cause__ or exc)
+            log.warning("refused a connection from %s (%s): %s", address, CLAIMED.get(), exc.__cause__ or exc)
             await trio.aclose_forcefully(stream)
             return
         visit = _Visit(self, party, self._consortium.members[party].verify_key)

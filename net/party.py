@@ -227,7 +227,7 @@ class _Party:
         """Raises OSError or TooSlowError when nobody is there, NotTheCoordinator when somebody else is."""
         address = self.config.address
         transport = await trio.open_tcp_stream(address.host, address.port)
-        stream = trio.SSLStream(transport, self._endpoint.context())
+        stream = self._endpoint.stream(transport)
         try:
             with trio.fail_after(HANDSHAKE_PATIENCE):
                 await stream.do_handshake()

@@ -43,7 +43,7 @@ async def _knock(config: PartyConfig, endpoint: Endpoint) -> float:
         raise CoordinatorNotThere(
             f"nobody answers at {address}: is the coordinator running, and is the address right?"
         ) from exc
-    stream = trio.SSLStream(transport, endpoint.context())
+    stream = endpoint.stream(transport)
     try:
         return await _shake_hands(config, stream)
     finally:

@@ -25,7 +25,7 @@ class DropReason(StrEnum):
     UNEXPECTED = "unexpected"  # a message that does not belong here
     BAD_SIGNATURE = "bad-signature"  # not signed by the pinned identity
     BAD_KEY = "bad-key"  # not canonical, of low order, or another party's
-    BAD_BUNDLE = "bad-bundle"  # a share bundle that does not open; the dealer is accused
+    BAD_BUNDLE = "bad-bundle"  # a share bundle that does not open
     BAD_LENGTH = "bad-length"  # a vector or a share of another shape
     BAD_SHARE = "bad-share"  # a share or a seed that does not rebuild what was committed to
     SPLIT_VIEW = "split-view"  # no bundle opens: we were shown another roster, model or configuration
@@ -61,12 +61,11 @@ class WireError(ProtocolError):
 
 
 class PeerMisbehaved(ProtocolError):
-    """`sender` broke the protocol; drop it. `accused` names a third party where the evidence points to one."""
+    """`sender` broke the protocol; drop it."""
 
-    def __init__(self, sender: PartyId, reason: DropReason, detail: str, *, accused: PartyId | None = None) -> None:
+    def __init__(self, sender: PartyId, reason: DropReason, detail: str) -> None:
         who = "the server" if sender == SERVER else f"party {sender}"
         super().__init__(f"{who}: {reason.value}: {detail}")
         self.sender = sender
         self.reason = reason
         self.detail = detail
-        self.accused = accused

@@ -39,7 +39,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """The exact sum, in the field, of the inputs of `included` and of nobody else."""
+    """The sum, in the field, of the inputs of `included`. At a client it is what its server said and signed."""
 
     vector: FieldVector = field(repr=False)
     included: frozenset[PartyId]
@@ -52,7 +52,11 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """No result. `cause` says what the other side did, where it was its doing; `accused` whom the evidence names."""
+    """No result. `cause` says what the other side did, where it was its doing.
+
+    `accused`: whose secret or bundle did not fit. That party dealt it wrongly, or somebody on the way or among the
+    holders changed it: a dispute, not a verdict (PROTOCOLS rule 6).
+    """
 
     reason: AbortReason
     cause: DropReason | None = None

@@ -6,6 +6,7 @@ so that over any two that both stay the pairwise masks cancel.
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 from mpc import prg
 from mpc.field import FieldVector, PrimeField
@@ -14,6 +15,8 @@ from protocols.errors import PartyId
 
 SELF_MASK = "self mask"
 PAIRWISE_MASK = "pairwise mask"
+
+_BATCH = 64  # keystreams that are open at a time
 
 
 def mask(
@@ -27,21 +30,19 @@ def mask(
 
 def remove_self_masks(total: FieldVector, field: PrimeField, self_seeds: Iterable[Seed]) -> None:
     """Takes the self masks of the survivors off their sum, in place."""
-    prg.accumulate(total, field, SELF_MASK, plus=[], minus=list(self_seeds))
+    seeds = iter(self_seeds)
+    while batch := list(islice(seeds, _BATCH)):
+        prg.accumulate(total, field, SELF_MASK, plus=[], minus=batch)
 
 
 def remove_pairwise_masks(
     total: FieldVector, field: PrimeField, leaf_seeds: Mapping[PartyId, Mapping[PartyId, Seed]]
 ) -> None:
     """Takes off, in place, what survivors added for peers that were lost. `leaf_seeds`: dropped -> survivor -> seed."""
-    plus: list[Seed] = []
-    minus: list[Seed] = []
     for dropped, seeds in leaf_seeds.items():
         # what the dropped party would have added itself is the negative of what the survivors added for it
-        own_plus, own_minus = _by_sign(dropped, seeds)
-        plus += own_plus
-        minus += own_minus
-    prg.accumulate(total, field, PAIRWISE_MASK, plus=plus, minus=minus)
+        plus, minus = _by_sign(dropped, seeds)
+        prg.accumulate(total, field, PAIRWISE_MASK, plus=plus, minus=minus)
 
 
 def _by_sign(me: PartyId, leaf_seeds: Mapping[PartyId, Seed]) -> tuple[list[Seed], list[Seed]]:

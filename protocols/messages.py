@@ -119,7 +119,7 @@ class SurvivorReveal:
 
 @dataclass(frozen=True, slots=True)
 class DroppedReveal:
-    """Active: the leaf seed that we and a member of U2 - U3 share. Nobody else can compute it."""
+    """Active: the leaf seed that we and a member of U2 - U3 share, the seed of that one mask and of nothing else."""
 
     leaf_seed: Key = field(repr=False)
 
@@ -162,8 +162,8 @@ class FallbackShares:
 class Result:
     round: ClassVar[Round] = Round.DONE
     included: PartySet
-    vector: bytes = field(repr=False)  # packed, without the canaries
     signature: Signature
+    vector: bytes = field(repr=False)  # packed, without the canaries
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,19 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, NewType, Union, get_args, get_origin, get_type_hints
 
 import msgpack
+import numpy as np
 
 from mpc.field import PrimeField
 from protocols.errors import PartyId, WireError
 
 VERSION = 1
 MAX_PARTY = 2**20
+
+# A parsed tree takes up to some 70 times the bytes that it came from. So only this much is ever parsed as a tree; in a
+# larger message the rest must be the bytes of its last field.
+LARGEST_TREE = 2**20
+_HEAD = 2**18
+_LIMITS = {"raw": False, "strict_map_key": True, "max_map_len": 0, "max_ext_len": 0, "max_str_len": 2**12}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,9 +54,13 @@ class Form:
 
 
 class Codec:
-    """Encodes and decodes the classes of one union. Built once; the forms of all fields are worked out then."""
+    """Encodes and decodes the classes of one union. Built once; the forms of all fields are worked out then.
 
-    def __init__(self, union: Any) -> None:
+    own: what is decoded was written by this process and may be a tree of any size (a snapshot).
+    """
+
+    def __init__(self, union: Any, *, own: bool = False) -> None:
+        self._own = own
         self._kinds: dict[str, Form] = {}
         for kind in get_args(union) or (union,):
             self._kinds[kind.__name__] = _record_form(kind)
@@ -62,7 +73,8 @@ class Codec:
     def decode(self, data: bytes) -> Any:
         """Raises WireError on anything but the one encoding of exactly one message of this version."""
         try:
-            version, name, fields = msgpack.unpackb(data, raw=False, strict_map_key=True)
+            whole = self._own or len(data) <= LARGEST_TREE
+            version, name, fields = msgpack.unpackb(data, **_LIMITS) if whole else _unpack_large(data)
             if type(version) is not int or version != VERSION:
                 raise WireError(f"version {version!r}, this is version {VERSION}")
             message = self._kinds[name].parse(fields)
@@ -74,6 +86,20 @@ class Codec:
         if not canonical:
             raise WireError("a message in an encoding that is not its own")
         return message
+
+
+def _unpack_large(data: bytes) -> tuple[Any, Any, list[Any]]:
+    """A message whose last field is bytes, most of it: all before them is parsed, they are cut out."""
+    head = msgpack.Unpacker(**_LIMITS)
+    head.feed(memoryview(data)[:_HEAD])
+    if head.read_array_header() != 3:
+        raise WireError("not a message of this version")
+    version, name = head.unpack(), head.unpack()
+    fields = [head.unpack() for _ in range(head.read_array_header() - 1)]
+    start = head.tell() + 5
+    if data[start - 5 : start] != b"\xc6" + (len(data) - start).to_bytes(4, "big"):
+        raise WireError("a large message that is not mostly the bytes of its last field")
+    return version, name, [*fields, data[start:]]
 
 
 def _form(hint: Any) -> Form:
@@ -207,16 +233,14 @@ def _record_form(kind: Any) -> Form:
 
 def bitmap(parties: PartySet) -> bytes:
     """A set of parties as bytes: party i is bit i % 8 of byte i // 8, no trailing zero byte."""
-    bits = 0
-    for party in parties:
-        bits |= 1 << party
-    return bits.to_bytes(-(-bits.bit_length() // 8), "little")
+    bits = np.zeros(1 + max(parties, default=-1), dtype=np.uint8)
+    bits[list(parties)] = 1
+    return np.packbits(bits, bitorder="little").tobytes()
 
 
 def _parse_set(value: Any) -> PartySet:
     data = _exactly(bytes)(value)
-    if len(data) > MAX_PARTY // 8:
-        raise ValueError("too many parties")
-    return frozenset(
-        PartyId(8 * index + bit) for index, byte in enumerate(data) if byte for bit in range(8) if byte >> bit & 1
-    )
+    if len(data) > MAX_PARTY // 8 or data.endswith(b"\0"):
+        raise ValueError("too many parties, or a set that is longer than it must be")
+    bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), bitorder="little")
+    return frozenset(map(PartyId, np.flatnonzero(bits).tolist()))

@@ -7,22 +7,13 @@ models, parameters or rosters hold different digests, derive different keys and 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
-from mpc.field import M31, FieldVector
 from mpc.hashing import digest, kdf
 from mpc.keys import AgreementKey, AgreementSecret, ChannelKey, SigningKey, VerifyKey, agree_channel, agree_seed
 from mpc.prg import Seed
-from mpc.shamir import LIMBS
 from protocols.errors import PartyId
 from protocols.messages import AdvertiseKeys, Confirm, DeliverShares, Result, Roster, ShareKeys, Survivors
 from protocols.session import SessionParams
 from protocols.wire import PartySet, bitmap
-
-SHARE_BYTES = M31.packed_size(LIMBS)
-
-
-def unpack_share(share: bytes) -> FieldVector:
-    """A share's 9 limbs. Raises FieldError unless they are elements of GF(2^31 - 1)."""
-    return M31.unpack(share, LIMBS)
 
 
 def session_digest(params: SessionParams, entries: Sequence[AdvertiseKeys]) -> bytes:
@@ -38,9 +29,9 @@ def shared_digest(session: bytes, u2: PartySet) -> bytes:
     return digest("shared", session, bitmap(u2))
 
 
-def self_seed(session: bytes, owner: PartyId, self_secret: bytes) -> Seed:
-    """The seed of the self mask. `self_secret` is b: 9 uniform elements of GF(2^31 - 1), as bytes."""
-    return Seed(kdf(self_secret, "self", session, owner))
+def self_seed(shared: bytes, owner: PartyId, self_secret: bytes) -> Seed:
+    """The seed of the self mask under this U2. `self_secret` is b: 9 uniform elements of GF(2^31 - 1), packed."""
+    return Seed(kdf(self_secret, "self", shared, owner))
 
 
 def self_commitment(session: bytes, owner: PartyId, self_secret: bytes) -> bytes:
@@ -70,12 +61,13 @@ def leaf_seed(
 # Signatures. Each is over H(type label, digest, body); the labels differ, so none can stand for another.
 
 
-def sign_keys(identity: SigningKey, params: SessionParams, client: PartyId, channel_key: bytes, key: bytes) -> bytes:
-    return identity.sign("advertise keys", params.digest, client, channel_key, key)
+def sign_keys(identity: SigningKey, invite: bytes, client: PartyId, channel_key: bytes, mask_key: bytes) -> bytes:
+    """invite: I, the digest of the parameters."""
+    return identity.sign("advertise keys", invite, client, channel_key, mask_key)
 
 
-def verify_keys(identity: VerifyKey, params: SessionParams, entry: AdvertiseKeys) -> None:
-    identity.verify(entry.signature, "advertise keys", params.digest, entry.client, entry.channel_key, entry.mask_key)
+def verify_keys(identity: VerifyKey, invite: bytes, entry: AdvertiseKeys) -> None:
+    identity.verify(entry.signature, "advertise keys", invite, entry.client, entry.channel_key, entry.mask_key)
 
 
 def sign_roster(identity: SigningKey, session: bytes) -> bytes:

@@ -12,9 +12,10 @@ import numpy as np
 
 from mpc import shamir
 from mpc.field import M31, FieldError, FieldVector
+from mpc.hashing import kdf
 from mpc.keys import AgreementKey, AgreementSecret, BadSignature, KeyRefused, SigningKey, VerifyKey
-from mpc.prg import Seed
-from mpc.randomness import Randomness
+from mpc.prg import SEED_BYTES, Seed
+from mpc.randomness import Randomness, SeededRandomness
 from mpc.sealing import SealBroken, open_sealed, seal
 from protocols import masking
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
@@ -42,6 +43,7 @@ from protocols.messages import (
     UnmaskShares,
 )
 from protocols.secagg import bindings, snapshots
+from protocols.secagg.shares import SHARE_BYTES, pack_shares, unpack_shares
 from protocols.secagg.states import (
     AwaitingConfirmations,
     AwaitingInvitation,
@@ -80,8 +82,15 @@ class Client:
 
     @classmethod
     def restore(cls, snapshot: bytes, *, identity: SigningKey, rand: Randomness) -> "Client":
-        """Goes on from `snapshot()`. Parameters and terms come from inside it; randomness is new."""
+        """Goes on from `snapshot()`. Parameters and terms come from inside it; randomness is new.
+
+        Only from the last snapshot that was taken: from an older one the client would answer a second time, for what
+        its server chooses then, which may open its input. Nothing here can tell; whoever keeps snapshots must.
+        """
         kept = snapshots.load_client(snapshot)
+        params = getattr(kept.state, "params", None)
+        if params is not None and params.wire != domain(rand):
+            raise LocalProtocolError("a real session goes on with the system's randomness, a seeded one with a seed")
         client = cls(kept.me, identity=identity, terms=kept.terms, rand=rand)
         client._state, client._input = kept.state, kept.input
         return client
@@ -114,6 +123,8 @@ class Client:
         if self._input is not None or not isinstance(self._state, AwaitingInvitation | AwaitingRoster | AwaitingShares):
             raise LocalProtocolError("the input is set once, before the shares are delivered")
         spec = self._terms.spec
+        if not isinstance(vector, np.ndarray):
+            raise LocalProtocolError("an input is an array")
         if vector.shape != (spec.length,):
             raise LocalProtocolError(f"an input of shape {vector.shape}, the session sums ({spec.length},)")
         try:
@@ -151,7 +162,7 @@ class Client:
         """The table of transitions. What is not in it is refused."""
         match state, message:
             case _, Abort():
-                return Ended(Aborted(_told(message.reason), accused=message.accused)), None
+                return Ended(Aborted(_told(state, message.reason))), None
             case AwaitingInvitation(), Invitation():
                 return self._advertise_keys(message)
             case AwaitingRoster(), Roster():
@@ -161,7 +172,11 @@ class Client:
             case AwaitingSurvivors(), Survivors():
                 return self._fix_survivors(state, message)
             case AwaitingConfirmations(), Survivors() if message.u3 != state.u3:
-                raise PeerMisbehaved(SERVER, DropReason.SECOND_ANSWER, "another set of survivors after the first")
+                with _servers_signature():
+                    bindings.verify_survivors(self._server_key, state.shared, message)
+                raise PeerMisbehaved(
+                    SERVER, DropReason.SECOND_ANSWER, "another set of survivors, signed, after the first"
+                )
             case AwaitingConfirmations(), UnmaskRequest():
                 return self._reveal(state, message)
             case Revealed(), FallbackRequest():
@@ -182,9 +197,10 @@ class Client:
         channel_key, mask_key = channel_secret.public.raw, mask_secret.public.raw
         signature = b""
         if params.variant is Variant.ACTIVE:
-            signature = bindings.sign_keys(self._identity, params, self._me, channel_key, mask_key)
+            signature = bindings.sign_keys(self._identity, params.digest, self._me, channel_key, mask_key)
         own = AdvertiseKeys(self._me, channel_key, mask_key, signature)
-        return AwaitingRoster(params, own, channel_secret, mask_secret), own
+        deal_secret = Seed(self._rand.bytes(SEED_BYTES))
+        return AwaitingRoster(params, own, channel_secret, mask_secret, deal_secret), own
 
     # Round 1
 
@@ -195,8 +211,7 @@ class Client:
         if params.variant is Variant.ACTIVE:
             with _servers_signature():
                 bindings.verify_roster(self._server_key, session, roster)
-        self_secret = M31.pack(M31.uniform(shamir.LIMBS, self._rand))
-        shares = self._deal(self_secret, state.mask_secret, threshold, len(roster.entries))
+        self_secret, shares = _deal(state, session, threshold, len(roster.entries))
         u1 = {entry.client: entry for entry in roster.entries}
         peers = [client for client in u1 if client != me]
         channels = {peer: bindings.channel(session, me, state.channel_secret, u1[peer]) for peer in peers}
@@ -226,26 +241,15 @@ class Client:
         keys = {key for entry in roster.entries for key in (entry.channel_key, entry.mask_key)}
         if len(keys) != 2 * len(ids):
             raise PeerMisbehaved(SERVER, DropReason.BAD_KEY, "a key appears twice in the roster")
+        invite = state.params.digest
         for entry in roster.entries:
-            self._check_entry(state.params, entry)
+            try:
+                AgreementKey(entry.channel_key), AgreementKey(entry.mask_key)
+                if state.params.variant is Variant.ACTIVE:
+                    bindings.verify_keys(self._terms.members[entry.client], invite, entry)
+            except (KeyRefused, BadSignature) as exc:
+                raise PeerMisbehaved(SERVER, DropReason.BAD_KEY, f"the keys of party {entry.client}: {exc}") from exc
         return threshold
-
-    def _check_entry(self, params: SessionParams, entry: AdvertiseKeys) -> None:
-        try:
-            AgreementKey(entry.channel_key), AgreementKey(entry.mask_key)
-            if params.variant is Variant.ACTIVE:
-                bindings.verify_keys(self._terms.members[entry.client], params, entry)
-        except (KeyRefused, BadSignature) as exc:
-            raise PeerMisbehaved(
-                SERVER, DropReason.BAD_KEY, f"the keys of party {entry.client}: {exc}", accused=entry.client
-            ) from exc
-
-    def _deal(self, self_secret: bytes, mask_secret: AgreementSecret, threshold: int, parties: int) -> list[bytes]:
-        """For each place in the roster (Shamir point 1 + index): a share of b, then one of s."""
-        secrets = np.concatenate([bindings.unpack_share(self_secret), shamir.to_limbs(mask_secret.raw)])
-        points = range(1, parties + 1)
-        shares = shamir.split(secrets, threshold=threshold, points=points, field=M31, rand=self._rand)
-        return [M31.pack(row[: shamir.LIMBS]) + M31.pack(row[shamir.LIMBS :]) for row in shares]
 
     # Round 2
 
@@ -264,15 +268,12 @@ class Client:
         leaf_seeds = self._leaf_seeds(state, shared, u2)
         spec = state.params.spec
         vector = np.concatenate([self._input, spec.field.zeros(spec.canaries)])
-        own_seed = bindings.self_seed(state.session, self._me, state.self_secret)
+        own_seed = bindings.self_seed(shared, self._me, state.self_secret)
         masking.mask(vector, spec.field, me=self._me, self_seed=own_seed, leaf_seeds=leaf_seeds)
-        masked = spec.field.pack(vector)
         self_shares = {peer: share for peer, (share, _) in opened.items()} | {self._me: state.own_self_share}
         mask_shares = {peer: share for peer, (_, share) in opened.items()}
-        after = AwaitingSurvivors(
-            state.params, state.threshold, shared, u2, leaf_seeds, self_shares, mask_shares, masked
-        )  # fmt: skip
-        return after, MaskedInput(masked)
+        after = AwaitingSurvivors(state.params, state.threshold, shared, u2, leaf_seeds, self_shares, mask_shares)
+        return after, MaskedInput(spec.field.pack(vector))
 
     def _open_bundles(
         self, state: AwaitingShares, message: DeliverShares
@@ -350,9 +351,7 @@ class Client:
             try:
                 bindings.verify_confirmation(self._terms.members[client], state.shared, state.u3, Confirm(signature))
             except BadSignature as exc:
-                raise PeerMisbehaved(
-                    SERVER, DropReason.NO_QUORUM, f"party {client} did not confirm our U3", accused=client
-                ) from exc
+                raise PeerMisbehaved(SERVER, DropReason.NO_QUORUM, f"party {client} did not confirm our U3") from exc
         if len(message.confirmations) < state.threshold:
             raise PeerMisbehaved(
                 SERVER,
@@ -404,17 +403,34 @@ def _servers_signature() -> Iterator[None]:
         raise PeerMisbehaved(SERVER, DropReason.BAD_SIGNATURE, "not signed by the coordinator that we know") from exc
 
 
+def _deal(state: AwaitingRoster, session: bytes, threshold: int, parties: int) -> tuple[bytes, list[bytes]]:
+    """b, and for each place in the roster (Shamir point 1 + index) a share of b and one of s.
+
+    All of it follows from the deal secret and D: a client that is restored and shown the same roster deals the same
+    bytes again, and no sealing key ever sees a second plaintext.
+    """
+    rand = SeededRandomness(kdf(state.deal_secret.raw, "deal", session))
+    self_secret = M31.uniform(shamir.LIMBS, rand)
+    secrets = np.concatenate([self_secret, shamir.to_limbs(state.mask_secret.raw)])
+    rows = shamir.split(secrets, threshold=threshold, points=range(1, parties + 1), field=M31, rand=rand)
+    of_b, of_s = pack_shares(rows[:, : shamir.LIMBS]), pack_shares(rows[:, shamir.LIMBS :])
+    (packed,) = pack_shares(self_secret[None, :])
+    return packed, [b + s for b, s in zip(of_b, of_s, strict=True)]
+
+
 def _accuse(dealer: PartyId) -> Step:
-    """The server did its part, a peer did not: we leave before our input does, and say who it was."""
+    """Not every view is split, but this bundle is not what was dealt: we leave before our input does, and say whose.
+
+    Whether the dealer sealed it so or the server changed it on the way, we cannot tell.
+    """
     outcome = Aborted(AbortReason.REFUSED, DropReason.BAD_BUNDLE, dealer)
     return Ended(outcome), Abort(outcome.reason, dealer)
 
 
 def _split_bundle(both: bytes) -> tuple[bytes, bytes]:
     """A self share and a mask share. Raises FieldError unless both are elements of the field."""
-    shares = both[: bindings.SHARE_BYTES], both[bindings.SHARE_BYTES :]
-    for share in shares:
-        bindings.unpack_share(share)
+    shares = both[:SHARE_BYTES], both[SHARE_BYTES:]
+    unpack_shares(shares)
     return shares
 
 
@@ -422,6 +438,7 @@ def _only(shares: Mapping[PartyId, T], parties: PartySet) -> dict[PartyId, T]:
     return {peer: shares[peer] for peer in sorted(parties) if peer in shares}
 
 
-def _told(reason: AbortReason) -> AbortReason:
-    """What an abort of the server means here: the session went on without us, or it ended for all."""
-    return reason if reason in (AbortReason.NOT_INCLUDED, AbortReason.TOO_SLOW) else AbortReason.TOLD
+def _told(state: State, reason: AbortReason) -> AbortReason:
+    """What an unsigned abort of the server can mean here. Once our input left, only a signed U3 says who is in it."""
+    early = isinstance(state, AwaitingInvitation | AwaitingRoster | AwaitingShares)
+    return AbortReason.NOT_INCLUDED if early and reason is AbortReason.NOT_INCLUDED else AbortReason.TOLD

@@ -38,6 +38,7 @@ class ServerState:
     u5: PartySet = NOBODY
     lost: dict[PartyId, Loss] = field(default_factory=dict)
     keys: dict[PartyId, AdvertiseKeys] = field(default_factory=dict)
+    taken: set[bytes] = field(default_factory=set)  # every public key in `keys`
     shares: dict[PartyId, ShareKeys] = field(default_factory=dict)
     masked: set[PartyId] = field(default_factory=set)
     total: FieldVector | None = field(default=None, repr=False)

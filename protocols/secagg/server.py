@@ -4,9 +4,8 @@ It is trusted with nothing: what it could do wrong, the clients check. It defend
 nonsense, each of which is dropped. One answer table, one closing a round; the driver says when.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from types import MappingProxyType
-from typing import Any
 
 from mpc.field import FieldError
 from mpc.keys import AgreementKey, BadSignature, KeyRefused, SigningKey, VerifyKey
@@ -37,6 +36,7 @@ from protocols.messages import (
 )
 from protocols.secagg import bindings, snapshots
 from protocols.secagg.collected import NOBODY, Loss, ServerState
+from protocols.secagg.shares import unpack_shares
 from protocols.secagg.unmasking import Dispute, LeafSeeds, Shares, Transcript, UnmaskFailed
 from protocols.session import SessionParams, Variant
 from protocols.wire import PartySet
@@ -54,6 +54,8 @@ class Server:
         self._params = params
         self._identity = identity
         self._members = dict(members)
+        self._invited: PartySet = frozenset(members)
+        self._invite = params.digest
         self._state = ServerState()
 
     @property
@@ -120,7 +122,7 @@ class Server:
         """Whose answer the round is about."""
         state = self._state
         by_round = {
-            Round.ADVERTISE: frozenset(self._members),
+            Round.ADVERTISE: self._invited,
             Round.SHARE: state.u1,
             Round.MASKED_INPUT: state.u2,
             Round.CONFIRM: state.u3,
@@ -130,17 +132,17 @@ class Server:
         return by_round.get(state.round, NOBODY)
 
     @property
-    def _answered(self) -> PartySet:
+    def _answered(self) -> Set[PartyId]:
         state = self._state
-        by_round: dict[Round, Any] = {
-            Round.ADVERTISE: state.keys,
-            Round.SHARE: state.shares,
+        by_round: dict[Round, Set[PartyId]] = {
+            Round.ADVERTISE: state.keys.keys(),
+            Round.SHARE: state.shares.keys(),
             Round.MASKED_INPUT: state.masked,
-            Round.CONFIRM: state.confirmations,
-            Round.UNMASK: state.reveals,
-            Round.FALLBACK: state.fallback,
+            Round.CONFIRM: state.confirmations.keys(),
+            Round.UNMASK: state.reveals.keys(),
+            Round.FALLBACK: state.fallback.keys(),
         }
-        return frozenset(by_round.get(state.round, ()))
+        return by_round.get(state.round, NOBODY)
 
     @property
     def _enough(self) -> int:
@@ -177,7 +179,7 @@ class Server:
         return snapshots.dump_server(self._params, self._members, self._state)
 
     def start(self) -> list[Envelope]:
-        return self._tell(frozenset(self._members), Invitation(self._params))
+        return self._tell(self._invited, Invitation(self._params))
 
     def abort(self, reason: AbortReason) -> list[Envelope]:
         return [] if self._state.outcome else self._end(Aborted(reason))
@@ -227,17 +229,17 @@ class Server:
     # What clients send, checked
 
     def _take_keys(self, sender: PartyId, message: AdvertiseKeys) -> None:
-        taken = {key for entry in self._state.keys.values() for key in (entry.channel_key, entry.mask_key)}
         offered = {message.channel_key, message.mask_key}
         try:
             AgreementKey(message.channel_key), AgreementKey(message.mask_key)
             if self._active:
-                bindings.verify_keys(self._members[sender], self._params, message)
+                bindings.verify_keys(self._members[sender], self._invite, message)
         except (KeyRefused, BadSignature) as exc:
             raise PeerMisbehaved(sender, DropReason.BAD_KEY, str(exc)) from exc
-        if message.client != sender or len(offered) != 2 or offered & taken:
+        if message.client != sender or len(offered) != 2 or not offered.isdisjoint(self._state.taken):
             raise PeerMisbehaved(sender, DropReason.BAD_KEY, "keys in another's name, or keys that are not its own")
         self._state.keys[sender] = message
+        self._state.taken |= offered
 
     def _take_shares(self, sender: PartyId, message: ShareKeys) -> None:
         if message.bundles.keys() != self._state.u1 - {sender} or bool(message.commitment) != self._active:
@@ -268,14 +270,13 @@ class Server:
         for peer, reveal in message.reveals.items():
             if type(reveal) is not (SurvivorReveal if peer in state.u3 else of_dropped):
                 raise PeerMisbehaved(sender, DropReason.BAD_SHARE, f"the wrong kind of secret for party {peer}")
-            self._check_limbs(sender, reveal)
+        self._check_shares(sender, message.reveals)
         state.reveals[sender] = message.reveals
 
     def _take_fallback(self, sender: PartyId, message: FallbackShares) -> None:
         if message.shares.keys() != self._state.fallback_for:
             raise PeerMisbehaved(sender, DropReason.WRONG_SET, "fallback shares of others than were asked for")
-        for share in message.shares.values():
-            self._check_limbs(sender, share)
+        self._check_shares(sender, message.shares)
         self._state.fallback[sender] = message.shares
 
     def _check(self, sender: PartyId, verify: Callable[[VerifyKey], None]) -> None:
@@ -284,11 +285,10 @@ class Server:
         except BadSignature as exc:
             raise PeerMisbehaved(sender, DropReason.BAD_SIGNATURE, str(exc)) from exc
 
-    def _check_limbs(self, sender: PartyId, reveal: Reveal) -> None:
-        if isinstance(reveal, DroppedReveal):
-            return
+    def _check_shares(self, sender: PartyId, reveals: Mapping[PartyId, Reveal]) -> None:
+        shares = [reveal.share for reveal in reveals.values() if not isinstance(reveal, DroppedReveal)]
         try:
-            bindings.unpack_share(reveal.share)
+            unpack_shares(shares)
         except FieldError as exc:
             raise PeerMisbehaved(sender, DropReason.BAD_SHARE, str(exc)) from exc
 
@@ -427,13 +427,13 @@ class Server:
         """Whatever is left of the clients' answers goes, and everybody who still listens is told."""
         state = self._state
         if isinstance(outcome, Aborted):
-            told = self._tell(frozenset(self._members), Abort(outcome.reason, outcome.accused))
+            told = self._tell(self._invited, Abort(outcome.reason, None))
         else:
             vector = self._params.spec.field.pack(outcome.aggregate.vector)
             signature = (
                 bindings.sign_result(self._identity, self._state.shared, state.u3, vector) if self._active else b""
             )
-            told = self._tell(state.u5, Result(state.u3, vector, signature))
+            told = self._tell(state.u5, Result(state.u3, signature, vector))
         self._state = ServerState(
             Round.DONE, state.session, state.shared, state.u1, state.u2, state.u3, state.u4, state.u5,
             lost=state.lost, fallback_for=state.fallback_for, disputes=state.disputes, outcome=outcome,

@@ -83,19 +83,20 @@ class ServerRecord:
     ending: AbortedRecord | FinishedRecord | None
 
 
-_CODEC = Codec(ClientRecord | ServerRecord)
+_CLIENT = Codec(ClientRecord, own=True)
+_SERVER = Codec(ServerRecord, own=True)
 
 
 def dump_client(me: PartyId, terms: Terms, state: State, vector: FieldVector | None) -> bytes:
     spec = terms.spec
     kept = end_record(state.outcome, spec) if isinstance(state, states.Ended) else state
     packed = None if vector is None else spec.field.pack(vector)
-    return _CODEC.encode(ClientRecord(me, terms, kept, packed))
+    return _CLIENT.encode(ClientRecord(me, terms, kept, packed))
 
 
 def load_client(snapshot: bytes) -> KeptClient:
     """Raises WireError unless `snapshot` is one that `dump_client` wrote."""
-    record: ClientRecord = _CODEC.decode(snapshot)
+    record: ClientRecord = _CLIENT.decode(snapshot)
     kept: Any = record.state
     state = states.Ended(end_outcome(kept)) if isinstance(kept, Ending) else kept
     packed = record.input
@@ -118,7 +119,7 @@ def end_outcome(record: Ending) -> Finished | Aborted:
 
 def dump_server(params: SessionParams, members: Mapping[PartyId, VerifyKey], state: ServerState) -> bytes:
     spec = params.spec
-    return _CODEC.encode(
+    return _SERVER.encode(
         ServerRecord(
             params,
             members,
@@ -147,7 +148,7 @@ def dump_server(params: SessionParams, members: Mapping[PartyId, VerifyKey], sta
 
 def load_server(snapshot: bytes) -> tuple[SessionParams, Mapping[PartyId, VerifyKey], ServerState]:
     """Raises WireError unless `snapshot` is one that `dump_server` wrote."""
-    record: ServerRecord = _CODEC.decode(snapshot)
+    record: ServerRecord = _SERVER.decode(snapshot)
     spec = record.params.spec
     state = ServerState(
         record.round,
@@ -160,6 +161,7 @@ def load_server(snapshot: bytes) -> tuple[SessionParams, Mapping[PartyId, Verify
         record.u5,
         lost=dict(record.lost),
         keys=dict(record.keys),
+        taken={key for entry in record.keys.values() for key in (entry.channel_key, entry.mask_key)},
         shares=dict(record.shares),
         masked=set(record.masked),
         total=None if record.total is None else spec.field.unpack(record.total, spec.masked_length),

@@ -36,6 +36,7 @@ class AwaitingRoster:
     own: AdvertiseKeys
     channel_secret: AgreementSecret
     mask_secret: AgreementSecret
+    deal_secret: Seed  # b and all shares will follow from it
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class AwaitingShares:
 
 @dataclass(frozen=True, slots=True)
 class AwaitingSurvivors:
-    """Masked: keys, self secret and input are gone; what peers may need of us remains, and y for an equal re-send."""
+    """Masked: keys, self secret and input are gone; what peers may need of us remains."""
 
     round: ClassVar[Round] = Round.MASKED_INPUT
     params: SessionParams
@@ -65,7 +66,6 @@ class AwaitingSurvivors:
     leaf_seeds: Mapping[PartyId, Seed]
     self_shares: Mapping[PartyId, Share] = field(repr=False)  # of U2, our own with them
     mask_shares: Mapping[PartyId, Share] = field(repr=False)  # of U2 without us
-    masked: bytes = field(repr=False)  # y
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,14 @@
-"""How the server takes the masks off the sum, and finds out who lied when one does not come off.
+"""How the server takes the masks off the sum, and what it notes when a share does not fit.
 
 Everything that is rebuilt is checked against what its owner committed to: b against its commitment, s against its
-public key (PROTOCOLS rule 6). Where the lowest t shares do not fit, error correction over all of them decides.
+public key (PROTOCOLS rule 6). So a wrong share costs time, never a wrong sum; and as long as t right ones are among
+those that came, it does not cost the round either.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations, islice
+from typing import Final
 
 import numpy as np
 
@@ -17,23 +20,28 @@ from protocols import masking
 from protocols.errors import PartyId
 from protocols.messages import AdvertiseKeys, Commitment
 from protocols.secagg import bindings
+from protocols.secagg.shares import pack_shares, unpack_shares
 from protocols.session import SessionParams
 from protocols.wire import PartySet
 
 Shares = Mapping[PartyId, bytes]  # by holder
 LeafSeeds = dict[PartyId, dict[PartyId, Seed]]  # dropped -> survivor -> seed
+Fits = Callable[[PartyId, FieldVector], bool]
+
+MOST_SUBSETS: Final = 5000
 
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """`holder`'s share of a secret of `dealer` is off the others' line. One of the two is at fault; which, is open."""
+    """What `holder` has, or says it has, of a secret of `dealer` does not fit. One of the two is at fault, or whoever
+    carried it; which, is open."""
 
     dealer: PartyId
     holder: PartyId
 
 
 class UnmaskFailed(Exception):
-    """No set of shares rebuilds what `owner` committed to."""
+    """No t of the shares that came rebuild what `owner` committed to."""
 
     def __init__(self, owner: PartyId) -> None:
         super().__init__(f"the shares of party {owner} rebuild nothing that it committed to")
@@ -57,7 +65,7 @@ class Transcript:
     def self_seeds(self, shares: Mapping[PartyId, Shares]) -> Iterator[Seed]:
         """The self-mask seeds of U3, from shares by owner. Raises UnmaskFailed."""
         for owner, secret in self._rebuild(shares, self._is_self_secret):
-            yield bindings.self_seed(self.session, owner, M31.pack(secret))
+            yield bindings.self_seed(self.shared, owner, _packed(secret))
 
     def leaves_of_dropped(self, shares: Mapping[PartyId, Shares]) -> LeafSeeds:
         """Every leaf seed of the lost parties, from shares of their mask secrets. Raises UnmaskFailed."""
@@ -66,7 +74,7 @@ class Transcript:
             for owner, limbs in self._rebuild(shares, self._is_mask_secret)
         }
 
-    def unmask(self, masked_sum: FieldVector, self_seeds: Iterator[Seed], leaves: LeafSeeds) -> FieldVector:
+    def unmask(self, masked_sum: FieldVector, self_seeds: Iterable[Seed], leaves: LeafSeeds) -> FieldVector:
         """The sum with every mask off, canaries included. `masked_sum` stays as it is."""
         total, field_ = masked_sum.copy(), self.params.spec.field
         masking.remove_self_masks(total, field_, self_seeds)
@@ -82,37 +90,71 @@ class Transcript:
             for survivor in sorted(self.u3)
         }
 
-    def _rebuild(
-        self, shares: Mapping[PartyId, Shares], fits: Callable[[PartyId, FieldVector], bool]
-    ) -> Iterator[tuple[PartyId, FieldVector]]:
-        """All owners' secrets in one product, since the same holders answered for each of them."""
-        owners = sorted(shares)
-        if not owners:
-            return
-        holders = sorted(shares[owners[0]])
-        rows = {
-            self._point(holder): np.concatenate([bindings.unpack_share(shares[owner][holder]) for owner in owners])
-            for holder in holders[: self.threshold]
-        }
-        rebuilt = shamir.reconstruct(rows, threshold=self.threshold, field=M31).reshape(len(owners), shamir.LIMBS)
-        for owner, secret in zip(owners, rebuilt, strict=True):
-            yield owner, secret if fits(owner, secret) else self._correct(owner, shares[owner], fits)
+    def _rebuild(self, shares: Mapping[PartyId, Shares], fits: Fits) -> Iterator[tuple[PartyId, FieldVector]]:
+        """All owners' secrets in one product, since the same holders answered for each.
 
-    def _correct(self, owner: PartyId, shares: Shares, fits: Callable[[PartyId, FieldVector], bool]) -> FieldVector:
-        points = {self._point(holder): holder for holder in shares}
-        rows = {point: bindings.unpack_share(shares[holder]) for point, holder in points.items()}
+        A holder whose share of one owner was off is avoided for the owners that are left, as far as t others remain.
+        """
+        points = {client: 1 + place for place, client in enumerate(sorted(self.u1))}
+        suspects: set[PartyId] = set()
+        pending = sorted(shares)
+        while pending:
+            holders = sorted(shares[pending[0]], key=lambda holder: (holder in suspects, holder))[: self.threshold]
+            rebuilt = _product(points, shares, pending, holders, self.threshold)
+            failed: list[PartyId] = []
+            for owner, secret in zip(pending, rebuilt, strict=True):
+                if failed or not fits(owner, secret):
+                    failed.append(owner)
+                else:
+                    yield owner, secret
+            if failed:
+                secret, wrong = self._correct(points, failed[0], shares[failed[0]], fits)
+                self.disputes.update(Dispute(failed[0], holder) for holder in wrong)
+                suspects |= wrong
+                yield failed[0], secret
+            pending = failed[1:]
+
+    def _correct(
+        self, points: Mapping[PartyId, int], owner: PartyId, shares: Shares, fits: Fits
+    ) -> tuple[FieldVector, set[PartyId]]:
+        """The secret that fits, and the holders whose shares are not on its polynomial. Raises UnmaskFailed.
+
+        Up to half of the spare shares are found wrong by decoding; beyond that, since a commitment tells right from
+        wrong, by trying, within `MOST_SUBSETS`.
+        """
+        rows = {points[holder]: row for holder, row in zip(shares, unpack_shares(list(shares.values())), strict=True)}
+        holder_at = {points[holder]: holder for holder in shares}
         try:
             corrected = shamir.correct(rows, threshold=self.threshold, field=M31)
-        except shamir.TooManyErrors as exc:
-            raise UnmaskFailed(owner) from exc
-        if not fits(owner, corrected.secrets):
-            raise UnmaskFailed(owner)
-        self.disputes.update(Dispute(owner, points[point]) for point in corrected.wrong)
-        return corrected.secrets
+            if fits(owner, corrected.secrets):
+                return corrected.secrets, {holder_at[point] for point in corrected.wrong}
+        except shamir.TooManyErrors:
+            pass
+        for chosen in islice(combinations(sorted(rows), self.threshold), MOST_SUBSETS):
+            secret = shamir.reconstruct({point: rows[point] for point in chosen}, threshold=self.threshold, field=M31)
+            if fits(owner, secret):
+                return secret, self._off_the_line(rows, chosen, secret, holder_at)
+        raise UnmaskFailed(owner)
+
+    def _off_the_line(
+        self,
+        rows: Mapping[int, FieldVector],
+        chosen: Sequence[int],
+        secret: FieldVector,
+        holder_at: Mapping[int, PartyId],
+    ) -> set[PartyId]:
+        """The holders whose share is not on the polynomial through the chosen ones."""
+        kept = {point: rows[point] for point in chosen[1:]}
+        wrong = set()
+        for point in rows.keys() - set(chosen):
+            other = shamir.reconstruct({**kept, point: rows[point]}, threshold=self.threshold, field=M31)
+            if not np.array_equal(other, secret):
+                wrong.add(holder_at[point])
+        return wrong
 
     def _is_self_secret(self, owner: PartyId, secret: FieldVector) -> bool:
         expected = self.commitments[owner]
-        return not expected or bindings.self_commitment(self.session, owner, M31.pack(secret)) == expected
+        return not expected or bindings.self_commitment(self.session, owner, _packed(secret)) == expected
 
     def _is_mask_secret(self, owner: PartyId, limbs: FieldVector) -> bool:
         try:
@@ -121,5 +163,19 @@ class Transcript:
             return False
         return secret.public.raw == self.u1[owner].mask_key
 
-    def _point(self, client: PartyId) -> int:
-        return 1 + sorted(self.u1).index(client)
+
+def _product(
+    points: Mapping[PartyId, int],
+    shares: Mapping[PartyId, Shares],
+    owners: Sequence[PartyId],
+    holders: Sequence[PartyId],
+    threshold: int,
+) -> FieldVector:
+    """(owners, 9): every owner's secret from the same holders."""
+    rows = {points[holder]: unpack_shares([shares[owner][holder] for owner in owners]).ravel() for holder in holders}
+    return shamir.reconstruct(rows, threshold=threshold, field=M31).reshape(len(owners), shamir.LIMBS)
+
+
+def _packed(secret: FieldVector) -> bytes:
+    (packed,) = pack_shares(secret[None, :])
+    return packed

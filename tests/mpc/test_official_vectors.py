@@ -263,7 +263,7 @@ def test_both_libraries_agree_on_ed25519(rand):
 def test_both_libraries_agree_on_hkdf(rand):
     secret, context = rand.bytes(32), rand.bytes(20)
     for length in (16, 32, 100):
-        other = OTHER_HKDF(secret, length, b"", OTHER_SHA256, context=encode_parts("label", context, 7))
+        other = OTHER_HKDF(secret, length, b"", OTHER_SHA256, context=encode_parts("label", length, context, 7))
         assert kdf(secret, "label", context, 7, length=length) == other
 
 

@@ -1,4 +1,5 @@
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mpc.randomness import SeededRandomness
 from net.errors import TlsError
-from net.tls import Endpoint, Leaf, Pins, RootSecret, issue_leaf, load_root, new_root, tls_context
+from net.tls import CLAIMED, Endpoint, Leaf, Pins, RootSecret, issue_leaf, load_root, new_root, tls_context
 from protocols.roster import Card
 
 BANK, OTHER, HUB = "bank-0", "bank-1", "hub"
@@ -151,3 +152,27 @@ def test_a_root_secret_does_not_print(secrets):
     assert secret.raw.hex() not in repr(secret)
     assert "secret" in repr(secret)
     assert secret.raw.hex() not in repr(secrets[BANK])
+
+
+async def test_a_refused_connection_says_in_our_log_whose_it_claimed_to_be(cards, secrets, members):
+    stranger = Endpoint(cards[HUB], secrets[HUB].tls_root, Pins.of([cards[HUB]]), server=False)
+    listening = Endpoint(cards[HUB], secrets[HUB].tls_root, members, server=True)
+    (near_end,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+
+    async def dial():
+        port = near_end.socket.getsockname()[1]
+        stream = stranger.stream(await trio.open_tcp_stream("127.0.0.1", port))
+        with suppress(trio.BrokenResourceError):
+            await stream.do_handshake()
+            await stream.receive_some()
+        await trio.aclose_forcefully(stream)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(dial)
+        with trio.fail_after(5):
+            stream = listening.stream(await near_end.accept())
+            with pytest.raises(trio.BrokenResourceError):
+                await stream.do_handshake()
+        assert CLAIMED.get() == f"it claims the identity {cards[HUB].verify_key.fingerprint}"
+        await trio.aclose_forcefully(stream)
+    await near_end.aclose()
