@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mpc.field import FieldVector
+from mpc.field import FieldError, FieldVector
 from mpc.keys import VerifyKey
-from protocols.errors import AbortReason, DropReason, PartyId
+from protocols.errors import AbortReason, DropReason, PartyId, WireError
 from protocols.machine import Aborted, Aggregate, Finished
 from protocols.messages import AdvertiseKeys, FallbackShares, Round, ShareKeys, UnmaskShares
 from protocols.secagg import states
@@ -100,7 +100,7 @@ def load_client(snapshot: bytes) -> KeptClient:
     kept: Any = record.state
     state = states.Ended(end_outcome(kept)) if isinstance(kept, Ending) else kept
     packed = record.input
-    vector = None if packed is None else record.terms.spec.field.unpack(packed, record.terms.spec.length)
+    vector = None if packed is None else _unpack(packed, record.terms.spec, record.terms.spec.length)
     return KeptClient(record.me, record.terms, state, vector)
 
 
@@ -113,7 +113,7 @@ def end_record(outcome: Finished | Aborted, spec: VectorSpec) -> Ending:
 def end_outcome(record: Ending) -> Finished | Aborted:
     if isinstance(record, AbortedRecord):
         return Aborted(record.reason, record.cause, record.accused)
-    vector = record.spec.field.unpack(record.vector, record.spec.length)
+    vector = _unpack(record.vector, record.spec, record.spec.length)
     return Finished(Aggregate(vector, record.included))
 
 
@@ -164,7 +164,7 @@ def load_server(snapshot: bytes) -> tuple[SessionParams, Mapping[PartyId, Verify
         taken={key for entry in record.keys.values() for key in (entry.channel_key, entry.mask_key)},
         shares=dict(record.shares),
         masked=set(record.masked),
-        total=None if record.total is None else spec.field.unpack(record.total, spec.masked_length),
+        total=None if record.total is None else _unpack(record.total, spec, spec.masked_length),
         confirmations=dict(record.confirmations),
         reveals={party: message.reveals for party, message in record.reveals.items()},
         fallback={party: message.shares for party, message in record.fallback.items()},
@@ -173,3 +173,10 @@ def load_server(snapshot: bytes) -> tuple[SessionParams, Mapping[PartyId, Verify
         outcome=None if record.ending is None else end_outcome(record.ending),
     )
     return record.params, record.members, state
+
+
+def _unpack(packed: bytes, spec: VectorSpec, length: int) -> FieldVector:
+    try:
+        return spec.field.unpack(packed, length)
+    except FieldError as exc:
+        raise WireError("a snapshot with a damaged vector") from exc

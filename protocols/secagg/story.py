@@ -9,7 +9,7 @@ from protocols.errors import SERVER, PartyId
 from protocols.machine import Aggregate, Envelope, Finished
 from protocols.secagg.client import Client
 from protocols.secagg.server import Server
-from protocols.session import SessionParams, Terms
+from protocols.session import SessionParams, Terms, Variant
 
 
 def story(
@@ -23,9 +23,12 @@ def story(
 ) -> Aggregate:
     """The sum of `inputs`; the input of a party lost after it shared its keys is not in it.
 
-    identities: of every party, and under SERVER the coordinator's. rand: the randomness of each client.
+    identities: of every party, and under SERVER the coordinator's. rand: the randomness of each client. The active
+    variant: the curious one has no round 3, and is refused with a ValueError.
     [Bonawitz et al., CCS 2017, figure 4]
     """
+    if params.variant is not Variant.ACTIVE:
+        raise ValueError("the story is that of the active variant")
     server = Server(params, identity=identities[SERVER], members=terms.members)
     clients = {me: Client(me, identity=identities[me], terms=terms, rand=rand(me)) for me in inputs}
 

@@ -283,8 +283,8 @@ def _decode(vector: list[int]) -> Operation:
 
 # secagg: one session, every message of it, and after each the ways in which it is refused
 
-WITNESS = PartyId(1)  # whose incoming and outgoing messages are also shown spoiled
-Spoiled = tuple[str, Any]  # what is wrong with it, and the message
+WITNESS = PartyId(1)  # whose messages, both ways, are also shown spoiled
+Spoiled = tuple[str, Any]  # what is wrong, and the message
 
 
 def session_vectors(variant: Variant) -> Document:
@@ -432,8 +432,9 @@ def _spoil_of_server(message: Any) -> Iterator[Spoiled]:
         case Roster(entries):
             yield "without our entry", replace(message, entries=entries[:1] + entries[2:])
             yield "out of order", replace(message, entries=entries[::-1])
-            yield "one key twice", replace(message, entries=(*entries[:-1], _one_key(entries[-1])))
-        case DeliverShares(u2, bundles):
+            one_key = replace(entries[-1], mask_key=entries[-1].channel_key)
+            yield "one key twice", replace(message, entries=(*entries[:-1], one_key))
+        case DeliverShares(u2=u2, bundles=bundles):
             yield "U2 without us", replace(message, u2=u2 - {WITNESS})
             yield "a bundle missing", replace(message, bundles=_but_the_first(bundles))
             yield "no bundle opens", replace(message, bundles=dict.fromkeys(bundles, bytes(86)))
@@ -445,8 +446,9 @@ def _spoil_of_server(message: Any) -> Iterator[Spoiled]:
             yield "one of another", UnmaskRequest(confirmations | {PartyId(0): confirmations[WITNESS]})
             yield "from outside U3", UnmaskRequest(confirmations | {PartyId(4): bytes(64)})
         case FallbackRequest():
-            yield from (("nobody", FallbackRequest(frozenset())), ("a survivor", FallbackRequest(frozenset({WITNESS}))))
-        case Result(included, vector):
+            yield "nobody", FallbackRequest(frozenset())
+            yield "a survivor", FallbackRequest(frozenset({WITNESS}))
+        case Result(included=included, vector=vector):
             yield "another sum", replace(message, vector=vector[:-1])
             yield "over more", replace(message, included=included | {PartyId(9)})
 
@@ -456,8 +458,8 @@ def _spoil_of_client(message: Any) -> Iterator[Spoiled]:
         case AdvertiseKeys():
             yield "in another party's name", replace(message, client=PartyId(2))
             yield "a key of low order", replace(message, mask_key=bytes(32))
-            yield "one key twice", _one_key(message)
-        case ShareKeys(_, bundles):
+            yield "one key twice", replace(message, mask_key=message.channel_key)
+        case ShareKeys(bundles=bundles):
             yield "a bundle missing", replace(message, bundles=_but_the_first(bundles))
         case MaskedInput(masked):
             yield "too short", MaskedInput(masked[:-1])
@@ -472,10 +474,6 @@ def _spoil_of_client(message: Any) -> Iterator[Spoiled]:
 
 def _but_the_first(mapping: Mapping[PartyId, Any]) -> dict[PartyId, Any]:
     return dict(list(mapping.items())[1:])
-
-
-def _one_key(entry: AdvertiseKeys) -> AdvertiseKeys:
-    return replace(entry, mask_key=entry.channel_key)
 
 
 def _out_of_place(message: Any) -> Any:

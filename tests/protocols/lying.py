@@ -1,0 +1,80 @@
+"""A server that lies: it holds the coordinator's key and says to each real client whatever it likes, well signed."""
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from conversation import Room
+
+from protocols.errors import SERVER, PartyId
+from protocols.messages import (
+    AdvertiseKeys,
+    DeliverShares,
+    FallbackRequest,
+    Invitation,
+    Roster,
+    ShareKeys,
+    Survivors,
+    UnmaskRequest,
+)
+from protocols.secagg import Client, bindings
+
+Parties = frozenset[PartyId]
+
+
+def parties(bits: int) -> Parties:
+    """The set whose members are the ones of `bits`."""
+    return frozenset(PartyId(index) for index in range(bits.bit_length()) if bits >> index & 1)
+
+
+def bits(members: Iterable[PartyId]) -> int:
+    return sum(1 << member for member in members)
+
+
+def answer(client: Client, message: Any) -> Any:
+    """What the client answers its server; None where it says nothing."""
+    envelopes = client.receive(SERVER, message)
+    return envelopes[0].message if envelopes else None
+
+
+class LyingServer:
+    """The room's clients, all in one U1, stand where their shares have left them; from here on it lies.
+
+    Another U1 for some of them would be another session: D differs, and no bundle of one opens in the other.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.clients = {me: room.client(me) for me in room.parties}
+        self.entries: tuple[AdvertiseKeys, ...] = tuple(
+            answer(client, Invitation(room.params)) for client in self.clients.values()
+        )
+        self.session = bindings.session_digest(room.params, self.entries)
+        roster = Roster(self.entries, bindings.sign_roster(self._identity, self.session))
+        self.shares: dict[PartyId, ShareKeys] = {me: answer(client, roster) for me, client in self.clients.items()}
+        self.confirmation = cache(self._confirmation)
+
+    @property
+    def _identity(self) -> Any:
+        return self.room.identities[SERVER]
+
+    def shared(self, u2: Parties) -> bytes:
+        return bindings.shared_digest(self.session, u2)
+
+    def deliver(self, me: PartyId, u2: Parties) -> DeliverShares:
+        bundles = {dealer: self.shares[dealer].bundles[me] for dealer in u2 - {me}}
+        return DeliverShares(u2, bundles, bindings.sign_u2(self._identity, self.shared(u2)))
+
+    def survivors(self, u2: Parties, u3: Parties) -> Survivors:
+        """This U3, for clients that were shown this U2."""
+        return Survivors(u3, bindings.sign_survivors(self._identity, self.shared(u2), u3))
+
+    def _confirmation(self, signer: PartyId, u2: Parties, u3: Parties) -> bytes:
+        """What the signer would say to these sets: a colluder to any, an honest client to those that it was shown."""
+        return bindings.sign_confirmation(self.room.identities[signer], self.shared(u2), u3)
+
+    def request(self, signers: Iterable[PartyId], u2: Parties, u3: Parties) -> UnmaskRequest:
+        return UnmaskRequest({signer: self.confirmation(signer, u2, u3) for signer in signers})
+
+    def fallback(self, dropped: Parties) -> FallbackRequest:
+        return FallbackRequest(dropped)

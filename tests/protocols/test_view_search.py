@@ -1,0 +1,212 @@
+"""Every view that a lying server can choose for every honest client, played on the real machines and combined.
+
+What is found: no honest sum of fewer than t - c inputs, and never a single input, wherever 2t > n + c; one of the two
+exactly where 2t <= n + c; and with any load-bearing check taken out, a smaller one again. Complete graph, n up to 5.
+
+All honest clients are shown the same U1: with another roster D differs and no bundle of one session opens in the other.
+A sum's floor (three parties, c + 2) forbids small sets by itself. It is taken away here, unless a test says otherwise,
+so that what is tested is the quorum and not the floor.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from attack import Attack
+from conversation import Room
+from lying import LyingServer, parties
+from search import Finding, smallest_sum
+from views import Playbook, View
+
+from protocols import session
+from protocols.errors import PartyId, PeerMisbehaved
+from protocols.secagg import Client, bindings
+from protocols.secagg.states import AwaitingConfirmations
+
+Patch = pytest.MonkeyPatch
+
+
+@pytest.fixture(autouse=True)
+def _no_floor(request: pytest.FixtureRequest, monkeypatch: Patch) -> None:
+    if "with_the_floor" not in request.fixturenames:
+        monkeypatch.setattr(session, "smallest_cohort", lambda colluding, cohort=1: 1)
+
+
+@pytest.fixture
+def with_the_floor() -> None:
+    """As shipped."""
+
+
+@dataclasses.dataclass
+class Played:
+    """A session of n parties, the last c of which collude with the coordinator, in every view."""
+
+    n: int
+    c: int
+    t: int
+
+    def __post_init__(self) -> None:
+        room = Room(clients=self.n, colluding=self.c, threshold=self.t, length=2)
+        self.playbook = Playbook(LyingServer(room))
+
+    @cached_property
+    def views(self) -> dict[int, list[View]]:
+        """Of every honest client."""
+        return {client: self.playbook.views(PartyId(client)) for client in range(self.n - self.c)}
+
+    def smallest_sum(self, enough: int = 0) -> Finding | None:
+        return smallest_sum(self.views, parties=self.n, threshold=self.t, enough=enough)
+
+    def carry_out(self, finding: Finding) -> bool:
+        """Whether the sum of exactly these inputs, and zeros behind it, comes out of the bytes that clients gave."""
+        found = Attack(self.playbook, finding, self.t).honest_sum()
+        room = self.playbook.server.room
+        expected = room.plain_sum(parties(finding.members))
+        return np.array_equal(found[: room.length], expected) and not found[room.length :].any()
+
+
+def least_threshold(n: int, c: int) -> int:
+    return (n + c) // 2 + 1
+
+
+def every_threshold(n: int) -> list[tuple[int, int, int]]:
+    """All (n, c, t) with two honest parties at least."""
+    return [(n, c, t) for c in range(n - 1) for t in range(1, n + 1)]
+
+
+SLOW = [pytest.param(*case, marks=pytest.mark.slow) for n in (4, 5) for case in every_threshold(n)]
+
+
+@pytest.mark.parametrize(("n", "c", "t"), [*every_threshold(3), *SLOW])
+def test_too_small_a_sum_is_learnt_exactly_where_two_quorums_can_miss_each_other(
+    n: int, c: int, t: int, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(session, "smallest_threshold", lambda variant, clients, colluding: t)
+    finding = Played(n, c, t).smallest_sum(enough=1)
+    assert finding is not None  # the sum that the protocol is for, at the least
+    too_small = finding.size < t - c or finding.size == 1
+    assert too_small == (2 * t <= n + c)
+
+
+FLOORED = [(3, 0), (3, 1)]
+FLOORED_SLOW = [pytest.param(n, c, marks=pytest.mark.slow) for n, c in [(4, 0), (4, 1), (4, 2), (5, 1), (5, 2), (5, 3)]]
+
+
+@pytest.mark.usefixtures("with_the_floor")
+@pytest.mark.parametrize(("n", "c"), [*FLOORED, *FLOORED_SLOW])
+def test_as_shipped_no_honest_sum_has_fewer_than_t_minus_c_inputs_or_less_than_two(n: int, c: int) -> None:
+    t = least_threshold(n, c)
+    finding = Played(n, c, t).smallest_sum()
+    assert finding is not None
+    assert finding.size >= max(2, t - c, max(3, c + 2) - c)
+
+
+def test_a_session_that_a_party_accepts_has_a_threshold_at_which_quorums_meet() -> None:
+    for (n, c, t), offered in product(every_threshold(4), range(4)):
+        room = Room(clients=n, colluding=c)
+        params = dataclasses.replace(room.params, colluding=offered, threshold=t)
+        try:
+            room.terms.check_invitation(params, params.wire)
+            accepted = room.terms.check_cohort(params, room.parties)
+        except PeerMisbehaved:
+            continue
+        assert offered >= c
+        assert n + c < 2 * accepted <= 2 * n
+
+
+def test_the_attack_that_is_found_is_real(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(session, "smallest_threshold", lambda variant, clients, colluding: 2)
+    played = Played(3, 1, 2)
+    finding = played.smallest_sum()
+    assert finding is not None
+    assert finding.size == 1
+    assert played.carry_out(finding)
+
+
+@pytest.mark.parametrize(("n", "c"), [(3, 0), (3, 1)])
+def test_the_sum_that_is_allowed_comes_out_too(n: int, c: int) -> None:
+    played = Played(n, c, least_threshold(n, c))
+    finding = played.smallest_sum()
+    assert finding is not None
+    assert finding.size == 2
+    assert played.carry_out(finding)
+
+
+# Each check taken out by itself
+
+
+def without_size_of(which: str) -> Callable[[Patch], None]:
+    """The client takes a set of any size for this one."""
+
+    def take_out(monkeypatch: Patch) -> None:
+        real = Client._check_subset
+
+        def check(self: Client, inner: Any, outer: Any, threshold: int, params: Any, name: str) -> None:
+            real(self, inner, outer, 0 if name == which else threshold, params, name)
+
+        monkeypatch.setattr(Client, "_check_subset", check)
+
+    return take_out
+
+
+def without_nesting_of_u3(monkeypatch: Patch) -> None:
+    """The client takes a U3 that is no part of its U2."""
+    real = Client._check_subset
+
+    def check(self: Client, inner: Any, outer: Any, threshold: int, params: Any, name: str) -> None:
+        real(self, inner, outer | inner if name == "U3" else outer, threshold, params, name)
+
+    monkeypatch.setattr(Client, "_check_subset", check)
+
+
+def without_count(monkeypatch: Patch) -> None:
+    """The client reveals for any number of valid confirmations."""
+    real = Client._check_quorum
+
+    def check(self: Client, state: AwaitingConfirmations, message: Any) -> None:
+        real(self, dataclasses.replace(state, threshold=0), message)
+
+    monkeypatch.setattr(Client, "_check_quorum", check)
+
+
+def without_my_u3(monkeypatch: Patch) -> None:
+    """The client counts confirmations whatever they confirm."""
+    monkeypatch.setattr(bindings, "verify_confirmation", lambda *anything: None)
+
+
+LOAD_BEARING = {"|U2| >= t": without_size_of("U2"), "t of them": without_count, "on my U3": without_my_u3}
+MORE_PARTIES = [pytest.param(4, 0, marks=pytest.mark.slow), pytest.param(4, 1, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("check", LOAD_BEARING)
+@pytest.mark.parametrize(("n", "c"), [(3, 0), *MORE_PARTIES])
+def test_without_a_load_bearing_check_a_smaller_sum_is_learnt(check: str, n: int, c: int, monkeypatch: Patch) -> None:
+    LOAD_BEARING[check](monkeypatch)
+    played = Played(n, c, least_threshold(n, c))
+    finding = played.smallest_sum()
+    assert finding is not None
+    assert finding.size < played.t - c
+    assert played.carry_out(finding)
+
+
+SECOND_LINE = {"U3 within U2": without_nesting_of_u3, "|U3| >= t": without_size_of("U3")}
+
+
+@pytest.mark.parametrize("check", SECOND_LINE)
+@pytest.mark.parametrize(("n", "c"), [(3, 0), *MORE_PARTIES])
+def test_a_check_of_the_second_line_may_fail_alone(check: str, n: int, c: int, monkeypatch: Patch) -> None:
+    """A client holds and answers for members of its own U2 only, and t signatures on (D2, U3) make a U3 large.
+
+    So these two change nothing while the others stand.
+    """
+    before = Played(n, c, least_threshold(n, c)).playbook.views(PartyId(0))
+    SECOND_LINE[check](monkeypatch)
+    played = Played(n, c, least_threshold(n, c))
+    finding = played.smallest_sum()
+    assert len(played.views[0]) > len(before)  # more is accepted
+    assert finding is not None
+    assert finding.size == played.t - c  # and nothing more is learnt
