@@ -1,0 +1,73 @@
+"""One process of `test_net_processes.py`: a coordinator, or a bank that kills itself where it is told to.
+
+What happens is printed, a line of JSON each: `{"port"}`, `{"report"}` from a coordinator, `{"event"}` from a bank.
+"""
+
+import gc
+import json
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+import trio
+from conftest import PowersOfTwo, initial
+
+from mpc.keys import AgreementSecret, ChannelKey
+from mpc.prg import Seed
+from net.config import load_coordinator, load_party
+from net.coordinator import run_coordinator
+from net.errors import NetError
+from net.party import run_party
+from protocols.machine import Finished
+
+
+def say(**what):
+    print(json.dumps(what), flush=True)  # noqa: T201
+
+
+def coordinate(path, steps):
+    def report(one):
+        say(
+            report={
+                "included": sorted(one.included),
+                "dropped": {party: stage.value for party, (stage, _) in one.dropped.items()},
+                "absent": sorted(one.absent),
+                "finished": isinstance(one.outcome, Finished),
+                "seconds": one.seconds,
+            }
+        )
+
+    run = partial(
+        run_coordinator,
+        load_coordinator(Path(path)),
+        PowersOfTwo(),
+        initial(int(steps)),
+        on_report=report,
+        on_listening=lambda host, port: say(port=port),
+    )
+    trio.run(run)
+
+
+def take_part(path, place, kill_at):
+    def before_send(fl_round, message):
+        if fl_round == 2 and type(message).__name__ == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_event(event):
+        gc.collect()
+        held = sum(isinstance(thing, AgreementSecret | ChannelKey | Seed) for thing in gc.get_objects())
+        say(event=event.what.value, fl_round=event.fl_round, secrets=held)
+
+    trio.run(
+        partial(run_party, load_party(Path(path)), PowersOfTwo(int(place)), before_send=before_send, on_event=on_event)
+    )
+
+
+if __name__ == "__main__":
+    role, *arguments = sys.argv[1:]
+    try:
+        {"coordinator": coordinate, "party": take_part}[role](*arguments)
+    except NetError as exc:
+        sys.exit(f"{type(exc).__name__}: {exc}")
