@@ -139,10 +139,10 @@ def _restored(entry: Entry, values: Array) -> Array:
     dtype = np.dtype(entry.dtype)
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
-            restored = values.astype(dtype)
+            restored = np.asarray(values).astype(dtype)
         _require_finite(entry, restored)
         return restored
-    whole = np.rint(values)
+    whole = np.asarray(np.rint(values))
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     # float(high) of a 64-bit type is one above it, so the largest value is refused with those beyond
     if whole.size and not (low <= whole.min() and whole.max() <= high and whole.max() < 2.0**63):

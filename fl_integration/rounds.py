@@ -80,7 +80,7 @@ class State:
                 schema_digest=str(meta["schema"]),
                 standard=Standard(tensors.pop("mean"), tensors.pop("scale")),
                 tensors={name.removeprefix(_TENSOR): tensor for name, tensor in tensors.items()},
-                history=tuple(meta["history"]),
+                history=tuple(dict(entry) for entry in meta["history"]),
             )
         except (KeyError, TypeError, ValueError) as exc:
             raise PayloadError(f"not a payload of {FORMAT}: {exc}") from exc
@@ -180,7 +180,8 @@ class TabularWorkload:
     def _update(self, state: State, data: Table, seed: int) -> FieldVector:
         learner, inputs = self._config.learner(), state.standard.applied(data.features)
         try:
-            trained = learner.train(state.tensors, inputs, data.labels, seed)
+            with np.errstate(over="ignore", invalid="ignore"):  # found below, and said in words
+                trained = learner.train(state.tensors, inputs, data.labels, seed)
             update = self._layout.difference(trained, state.tensors)
         except ValueError as exc:  # NaN, infinity: from the layout, or from scikit-learn in its own words
             raise TrainingError(

@@ -23,7 +23,7 @@ class DataError(ValueError):
 def load_table(path: Path, schema: Schema, *, label: str, positive: str) -> Table:
     """The rows of a CSV file (plain or gzip) with a header. Columns that the schema does not name are not read.
 
-    label: the column with the answer. positive: its value, as text, that counts as 1; all others are 0.
+    label: the column with the answer. positive: its value, as text, that counts as 1; the other one is 0.
     Raises DataError.
     """
     wanted = [column.name for column in schema.columns]
@@ -127,7 +127,12 @@ def _labels(texts: "pd.Series[str]", label: str, positive: str, source: str) -> 
     if _absent(texts).any():
         row = int(np.argmax(_absent(texts).to_numpy()))
         raise DataError(f"{source}: the label column {label!r} has no value in row {row + 1}: fill it or drop the row")
-    labels = np.fromiter((_same(text, positive) for text in texts), dtype=np.uint8, count=len(texts))
+    answers = texts.map(_answer)
+    if answers.nunique() > 2:
+        raise DataError(
+            f"{source}: the label column {label!r} has {answers.nunique()} values: keep the rows of the two that count"
+        )
+    labels = (answers == _answer(positive)).to_numpy(dtype=np.uint8)
     if labels.min() == labels.max():
         found = "every" if labels[0] else "no"
         raise DataError(
@@ -136,14 +141,12 @@ def _labels(texts: "pd.Series[str]", label: str, positive: str, source: str) -> 
     return labels
 
 
-def _same(text: str, positive: str) -> bool:
+def _answer(text: str) -> str:
     """1, 1.0 and "1 " are one answer."""
-    if text.strip() == positive:
-        return True
     try:
-        return float(text) == float(positive)
+        return str(float(text))
     except ValueError:
-        return False
+        return text.strip()
 
 
 # --- drafting ---

@@ -3,7 +3,6 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -29,8 +28,7 @@ LIVES_IN = {
     "sqlite3": ("net/store.py",),
     "tomlkit": ("net/config.py",),
     "torch": ("fl_integration/torch_models.py",),
-    "sklearn": ("fl_integration/tabular.py",),
-    "pandas": ("fl_integration/tabular.py", "fl_integration/synthetic.py"),
+    "sklearn": ("fl_integration/linear.py",),
     "rich": ("veilsum",),
     "typer": ("veilsum",),
 }
@@ -40,29 +38,30 @@ NO_CLOCK_NO_CHANCE = ("time", "datetime", "random", "secrets", "os.urandom", "nu
 THE_DOOR = "mpc/randomness.py"
 
 
-def imports(source: str) -> Iterator[str]:
-    """Every module and every imported name, dotted, wherever in the file it stands; and `os.urandom` and the like."""
-    aliases = {}
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            aliases.update({name.asname or name.name: name.name for name in node.names})
-            yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            yield from (f"{node.module}.{name.name}" for name in node.names)
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
-            yield f"{aliases[node.value.id]}.{node.attr}"
-
-
 @cache
-def sources(*packages: str) -> list[tuple[str, set[str]]]:
+def imports(path: Path) -> frozenset[str]:
+    """Every module and every imported name, dotted, wherever in the file it stands; and `os.urandom` and the like."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    aliases = {
+        name.asname or name.name: name.name for node in nodes if isinstance(node, ast.Import) for name in node.names
+    }
+    found = set(aliases.values())
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            found |= {f"{node.module}.{name.name}" for name in node.names}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
+            found.add(f"{aliases[node.value.id]}.{node.attr}")
+    return frozenset(found)
+
+
+def sources(*packages: str) -> list[tuple[str, frozenset[str]]]:
     """Each file of these packages, with what it imports."""
     paths = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
-    return [(path.relative_to(ROOT).as_posix(), set(imports(path.read_text(encoding="utf-8")))) for path in paths]
+    return [(path.relative_to(ROOT).as_posix(), imports(path)) for path in paths]
 
 
-def uses(module: str, found: set[str]) -> bool:
+def uses(module: str, found: frozenset[str]) -> bool:
     return any(name == module or name.startswith(f"{module}.") for name in found)
 
 
