@@ -71,6 +71,7 @@ def test_a_session_that_no_threshold_fits_is_refused(parties, colluding, losses)
         veilsum.local(parties=parties, colluding=colluding, losses=losses)
 
 
+@pytest.mark.slow  # torch takes seconds to load
 def test_a_torch_state_dict_is_averaged_with_its_integer_buffers():
     torch = pytest.importorskip("torch")
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))

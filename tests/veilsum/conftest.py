@@ -1,21 +1,34 @@
 """Commands as a person gives them, and a small consortium made by them."""
 
+import os
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import trio
 
-from fl_integration.rounds import initial_payload
-from net.config import load_consortium
+from fl_integration.rounds import TabularWorkload, initial_payload
+from fl_integration.training import TrainingError
+from mpc.randomness import SystemRandomness
+from net.config import load_consortium, load_party
+from net.contributing import BeforeSend
+from net.errors import NetError
+from net.party import run_party
 from veilsum import cli
+from veilsum.join import own_table
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-c", "from veilsum.cli import main; main()"]
+MAIN = "from veilsum.cli import main; main()"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @dataclass(frozen=True)
@@ -39,26 +52,25 @@ Veilsum = Callable[..., Said]
 
 
 @pytest.fixture
-def veilsum(monkeypatch, capsys) -> Veilsum:
+def veilsum() -> Veilsum:
     """Runs a command in this process."""
+    return command
 
-    def run(*words: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["veilsum", *map(str, words)])
-        capsys.readouterr()
+
+def command(*words: object) -> Said:
+    out, err = StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["veilsum", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
             cli.main()
-        said = capsys.readouterr()
-        return Said(ended.value.code or 0, said.out, said.err)
-
-    return run
+    return Said(ended.value.code or 0, out.getvalue(), err.getvalue())
 
 
 class Place:
     """A folder for each bank and one for the coordinator, each with an identity; one file that all hold."""
 
-    def __init__(self, folder: Path, veilsum: Veilsum) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.veilsum = veilsum
 
     def path(self, *parts: str) -> Path:
         return self.folder.joinpath(*parts)
@@ -69,7 +81,7 @@ class Place:
 
     def ok(self, *words: object) -> str:
         """Standard output of a command that succeeds."""
-        said = self.veilsum(*words)
+        said = command(*words)
         assert (said.status, said.err) == (0, ""), said.err
         return said.out
 
@@ -80,9 +92,9 @@ class Place:
     def create(self, members: list[str], coordinator: str = "hub", **options: object) -> Said:
         chosen = {"colluding": 0, "losses": 1, "rounds": 1, "out": self.consortium, **options}
         cards = [self.path(name, f"{name}.card") for name in members]
-        return self.veilsum(
+        return command(
             "consortium", "create", "--members", *cards, "--coordinator", self.path(coordinator, f"{coordinator}.card"),
-            "--schema", self.path("model.toml"), *(word for key, value in chosen.items() for word in (f"--{key}", value)),
+            "--schema", self.path("model.toml"), *_as_words(chosen),
         )  # fmt: skip
 
     def party(self, name: str, address: str = "127.0.0.1:1", **options: object) -> Path:
@@ -91,8 +103,18 @@ class Place:
         self.ok(
             "party", "init", "--consortium", self.consortium, "--identity", self.path(name), "--data",
             self.path(name, "data.csv"), "--address", address, "--out", out,
-            *(word for key, value in options.items() for word in (f"--{key}", value)),
+            *_as_words(options),
         )  # fmt: skip
+        return out
+
+    def coordinator(self, listen: str = "127.0.0.1:0", patience: float = 60.0, attempts: int = 3) -> Path:
+        """coordinator.toml of the hub."""
+        out = self.path("hub", "coordinator.toml")
+        out.unlink(missing_ok=True)
+        words = ["--consortium", self.consortium, "--identity", self.path("hub"), "--listen", listen, "--out", out]
+        self.ok("coordinator", "init", *words)
+        text = out.read_text().replace("patience = 60.0", f"patience = {patience}")
+        out.write_text(text.replace("attempts = 3", f"attempts = {attempts}"))
         return out
 
     def store_model(self, name: str) -> bytes:
@@ -100,6 +122,10 @@ class Place:
         model = initial_payload(load_consortium(self.consortium).training)
         self.path(name, "model.npz").write_bytes(model)
         return model
+
+
+def _as_words(options: dict[str, object]) -> list[object]:
+    return [word for name, value in options.items() for word in (f"--{name}", value)]
 
 
 def rows(count: int = 120, seed: int = 0) -> pd.DataFrame:
@@ -113,10 +139,10 @@ def rows(count: int = 120, seed: int = 0) -> pd.DataFrame:
     })  # fmt: skip
 
 
-@pytest.fixture
-def place(tmp_path, veilsum) -> Place:
-    """Four banks (a, b, c and d) with tables and a hub that coordinates; consortium.toml signed by nobody yet."""
-    place = Place(tmp_path, veilsum)
+@pytest.fixture(scope="session")
+def original(tmp_path_factory) -> Place:
+    """What `place` is a copy of: nothing in it is changed."""
+    place = Place(tmp_path_factory.mktemp("place"))
     for seed, name in enumerate(("a", "b", "c", "d")):
         place.identity(name)
         rows(seed=seed).to_csv(place.path(name, "data.csv"), index=False)
@@ -126,32 +152,105 @@ def place(tmp_path, veilsum) -> Place:
     return place
 
 
-def start(*words: object, cwd: Path = ROOT) -> "subprocess.Popen[str]":
-    """A command in a process of its own."""
-    return subprocess.Popen(
-        [*COMMAND, *map(str, words)],
-        cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
-    )  # fmt: skip
+@pytest.fixture
+def place(original: Place, tmp_path: Path) -> Place:
+    """Four banks (a, b, c and d) with tables and a hub that coordinates; consortium.toml signed by nobody yet."""
+    return Place(shutil.copytree(original.folder, tmp_path / "place"))
 
 
-def environment() -> dict[str, str]:
-    import os
+Start = Callable[..., "subprocess.Popen[str]"]
 
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+
+@contextmanager
+def processes() -> Iterator[Start]:
+    """Starts commands in processes of their own; none outlives the context."""
+    with ExitStack() as stack:
+
+        def run(*words: object, code: str = MAIN, cwd: Path = ROOT) -> "subprocess.Popen[str]":
+            process = subprocess.Popen(
+                [sys.executable, "-c", code, *map(str, words)],
+                cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
+            )  # fmt: skip
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
+            return process
+
+        yield run
 
 
 @pytest.fixture
-def coordinator(place: Place) -> Iterator[str]:
-    """The address of a running coordinator of `place`, a process of its own."""
-    file = place.path("hub", "coordinator.toml")
-    place.ok(
-        "coordinator", "init", "--consortium", place.consortium, "--identity", place.path("hub"),
-        "--listen", "127.0.0.1:0", "--out", file,
-    )  # fmt: skip
-    process = start("coordinator", file)
-    try:
-        assert process.stdout is not None
-        yield process.stdout.readline().rsplit(maxsplit=1)[1]
-    finally:
-        process.kill()
-        process.communicate()
+def start() -> Iterator[Start]:
+    with processes() as run:
+        yield run
+
+
+@pytest.fixture(scope="session")
+def waiting_coordinator(original: Place) -> Iterator[str]:
+    """The address of a coordinator of `original`'s consortium that waits for more parties than ever come."""
+    with processes() as run:
+        yield listening(run("coordinator", original.coordinator(patience=3600.0)))
+
+
+def listening(process: "subprocess.Popen[str]") -> str:
+    """Its address, once it listens."""
+    assert process.stdout is not None
+    return process.stdout.readline().rsplit(maxsplit=1)[1]
+
+
+@pytest.fixture
+def coordinator(place: Place, start: Start) -> str:
+    """The address of a coordinator of `place`."""
+    return listening(start("coordinator", place.coordinator()))
+
+
+class Bank(threading.Thread):
+    """A bank's party as a thread of the tests' process: as `veilsum party`, but there at once."""
+
+    def __init__(self, file: Path, before_send: BeforeSend) -> None:
+        super().__init__()
+        self._config = load_party(file)
+        self._before_send = before_send
+        self._running: tuple[trio.lowlevel.TrioToken, trio.Event] | None = None
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            trio.run(self._take_part)
+        except (NetError, TrainingError) as exc:
+            self.error = exc
+
+    async def _take_part(self) -> None:
+        stop = trio.Event()
+        self._running = (trio.lowlevel.current_trio_token(), stop)
+        consortium = load_consortium(self._config.consortium)
+        workload = TabularWorkload(
+            consortium.training,
+            clients=len(consortium.members),
+            max_weight=consortium.max_weight,
+            data=own_table(self._config, consortium),
+            rand=SystemRandomness(),
+        )
+        await run_party(self._config, workload, before_send=self._before_send, stop=stop)
+
+    def end(self) -> None:
+        """Between sessions, if it has not ended yet."""
+        with suppress(trio.RunFinishedError):
+            if self._running is not None:
+                token, stop = self._running
+                token.run_sync_soon(stop.set)
+        self.join()
+
+
+@pytest.fixture
+def bank() -> Iterator[Callable[..., Bank]]:
+    """Starts a bank from its party.toml; none outlives the test."""
+    banks: list[Bank] = []
+
+    def run(file: Path, before_send: BeforeSend = lambda _round, _message: None) -> Bank:
+        banks.append(Bank(file, before_send))
+        banks[-1].start()
+        return banks[-1]
+
+    yield run
+    for one in banks:
+        one.end()

@@ -15,6 +15,7 @@ from fl_integration import training
 from mpc.field import PrimeField
 from protocols.messages import Round
 from protocols.session import Variant as SessionVariant
+from veilsum.demo.crew import Crew
 from veilsum.demo.files import open_workplace
 from veilsum.demo.guard import Keeper
 from veilsum.demo.options import Model, Options, Stage, Variant
@@ -22,7 +23,7 @@ from veilsum.demo.plan import plan
 from veilsum.demo.recording import Recording, is_exact
 from veilsum.demo.results import Dropped, Results, RoundResult, Scores
 from veilsum.demo.tables import show_plan, show_results
-from veilsum.errors import WrongUsage
+from veilsum.errors import Fault, WrongUsage
 
 BANKS = ["bank-1", "bank-2", "bank-3"]
 RESULTS = Results(
@@ -146,3 +147,11 @@ def test_the_keeper_removes_its_folder_when_the_last_holder_is_gone():
     held.communicate()
     keeper.close()
     assert not keeper.folder.exists()
+
+
+@pytest.mark.slow
+def test_a_process_that_stops_by_itself_is_named_with_its_last_words(tmp_path):
+    with Keeper() as keeper, Crew(keeper) as crew:
+        crew.start("bank-1", tmp_path / "log", "party", str(tmp_path / "none.toml"), str(tmp_path), "bank-1")
+        with pytest.raises(Fault, match=r"bank-1 stopped: .*none\.toml: cannot be read"):
+            crew.finish(frozenset())
