@@ -11,6 +11,7 @@ import math
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -24,6 +25,9 @@ META = "__meta__"
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
 _KINDS = "biuf"
+# what zipfile and numpy raise on bytes that they cannot read
+_DAMAGED = (KeyError, ValueError, EOFError, OSError, NotImplementedError, RuntimeError, zipfile.BadZipFile, TokenError)
+_LONGEST_HEADER = 512  # bytes; numpy parses a header as Python text
 
 
 class LayoutError(ValueError):
@@ -174,7 +178,7 @@ def load_payload(data: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
         tensors = _read_all(data)
         meta = json.loads(tensors.pop(META).tobytes())
         canonical = isinstance(meta, dict) and dump_payload(tensors, meta) == data
-    except (KeyError, ValueError, EOFError, OSError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as exc:
+    except _DAMAGED as exc:
         raise PayloadError(f"not a payload: {exc}") from exc
     if not canonical:
         raise PayloadError("not the canonical bytes of a payload")
@@ -194,14 +198,25 @@ def _write(archive: zipfile.ZipFile, name: str, tensor: Array) -> None:
 def _read_all(data: bytes) -> dict[str, Array]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = archive.infolist()
-        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise PayloadError("a payload is not compressed")  # and cannot be a bomb
+        _require_plain(members, len(data))
         return {member.filename.removesuffix(".npy"): _read(archive.read(member)) for member in members}
+
+
+def _require_plain(members: list[zipfile.ZipInfo], size: int) -> None:
+    """Before anything is read: what the members say they hold fits into the file, so that it cannot be a bomb."""
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise PayloadError("a payload is not compressed")
+    if len({member.filename for member in members}) != len(members):
+        raise PayloadError("two arrays of one name")
+    if sum(member.file_size for member in members) > size:
+        raise PayloadError("arrays that overlap")
 
 
 def _read(body: bytes) -> Array:
     """One `.npy` file; its header is believed only where its size agrees with the bytes that are there."""
     stream = io.BytesIO(body)
+    if int.from_bytes(body[8:10], "little") > _LONGEST_HEADER:
+        raise PayloadError("an array's header is too long")
     if np.lib.format.read_magic(stream) != (1, 0):
         raise PayloadError("another version of the array format")
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)

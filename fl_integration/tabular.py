@@ -132,7 +132,7 @@ def _labels(texts: "pd.Series[str]", label: str, positive: str, source: str) -> 
         raise DataError(
             f"{source}: the label column {label!r} has {answers.nunique()} values: keep the rows of the two that count"
         )
-    labels = (answers == _answer(positive)).to_numpy(dtype=np.uint8)
+    labels = (answers == _answer(positive)).to_numpy().astype(np.uint8)
     if labels.min() == labels.max():
         found = "every" if labels[0] else "no"
         raise DataError(

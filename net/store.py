@@ -66,15 +66,16 @@ def _require_owner_only(path: Path, mode: int) -> None:
         raise KeyFileError(f"{path}: others may read this key (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}")
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Replaces the file: after a crash at any moment it holds the old bytes or the new, never a part.
 
-    Raises NetError when it cannot be written; the old bytes are still there then.
+    mode: who may read it; set before the file has its name, so that no link can turn it on another file. Raises
+    NetError when it cannot be written; the old bytes are still there then.
     """
     try:
         descriptor, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            _fill(descriptor, data)
+            _fill(descriptor, data, mode)
             Path(temporary).replace(path)
         except BaseException:
             with suppress(OSError):
@@ -85,8 +86,10 @@ def write_whole(path: Path, data: bytes) -> None:
         raise NetError(f"{path}: cannot be written: {exc.strerror}") from exc
 
 
-def _fill(descriptor: int, data: bytes) -> None:
+def _fill(descriptor: int, data: bytes, mode: int) -> None:
     with os.fdopen(descriptor, "wb") as file:
+        if os.name == "posix":
+            os.fchmod(descriptor, mode)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

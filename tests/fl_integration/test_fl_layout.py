@@ -180,3 +180,24 @@ def test_a_changed_byte_is_refused_or_is_another_payload(at, change):
     except PayloadError:
         return
     assert dump_payload(tensors, meta) == bytes(data)
+
+
+def test_members_that_overlap_are_refused_before_they_are_read():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for index in range(20):
+            archive.writestr(f"{index}.npy", bytes(1000))
+        for member in archive.infolist():
+            member.header_offset = archive.infolist()[0].header_offset
+            member.file_size = member.compress_size = 15_000
+    with pytest.raises(PayloadError, match="overlap"):
+        load_payload(buffer.getvalue())
+
+
+def test_a_header_that_is_too_long_to_be_ours_is_refused_unread():
+    body = b"\x93NUMPY\x01\x00" + (60_000).to_bytes(2, "little") + b"-" * 60_000
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("w.npy", body)
+    with pytest.raises(PayloadError, match="too long"):
+        load_payload(buffer.getvalue())
