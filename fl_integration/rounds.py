@@ -5,6 +5,7 @@ later step sums model updates, clipped and weighted. Weight, loss and the number
 masked vector as the update: nothing of a bank leaves beside it.
 """
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ from mpc.field import FieldVector
 from mpc.randomness import Randomness
 from protocols.machine import Aggregate
 from protocols.session import VectorSpec
+
+log = logging.getLogger("veilsum.training")
 
 FORMAT = "veilsum-tabular/1"
 
@@ -166,6 +169,7 @@ class TabularWorkload:
             "loss": decoded.metrics[_LOSS.name],
             "clipped": decoded.clipped,
         }
+        self._warn_of_own_weight(state.fl_round, decoded.total_weight)
         tensors = self._layout.moved(state.tensors, decoded.mean)
         return replace(state, fl_round=state.fl_round + 1, tensors=tensors, history=(*state.history, entry)).dump()
 
@@ -190,10 +194,20 @@ class TabularWorkload:
             ) from exc
         return self._encoding.encode(
             update,
-            weight=sample_weight(len(data), self._config.rows_per_unit, self._encoding.max_weight),
+            weight=self._weight(data),
             metrics={_LOSS.name: balanced_loss(learner.logits(state.tensors, inputs), data.labels)},
             rand=self._rand,
         )
+
+    def _weight(self, data: Table) -> int:
+        return sample_weight(len(data), self._config.rows_per_unit, self._encoding.max_weight)
+
+    def _warn_of_own_weight(self, fl_round: int, total: int) -> None:
+        """A sum that is mostly one bank's is hardly a disguise for it: the bank is told. [PROTOCOLS section 1]"""
+        if self._data is not None and 2 * (own := self._weight(self._data)) > total:
+            log.warning(
+                "round %d: our weight was %d of %d in all, so the mean is mostly our update", fl_round, own, total
+            )
 
     def _local_seed(self, fl_round: int, payload: bytes) -> int:
         attempt = self._attempts[key := sha256(payload).digest()]

@@ -1,6 +1,7 @@
 """A training step by step, with plain sums in place of masked ones."""
 
 import json
+import logging
 from dataclasses import replace
 from functools import cache
 
@@ -284,3 +285,22 @@ def test_a_training_without_a_key_that_it_needs_is_refused():
 def test_the_order_of_the_schema_does_not_change_the_first_payload():
     reordered = TRAINING | {"schema": dict(reversed(TRAINING["schema"].items()))}
     assert initial_payload(reordered) == initial_payload(json.loads(json.dumps(TRAINING)))
+
+
+def test_a_bank_is_told_when_most_of_a_sum_is_its_own(caplog):
+    sizes = {**TRAINING, "rows_per_unit": 20, "statistics": False}
+    rand = SeededRandomness(b"own weight")
+    large = TabularWorkload(sizes, 3, 16, bank(1, 320), rand.child("large"))
+    small = [TabularWorkload(sizes, 3, 16, bank(place, 40), rand.child(f"small {place}")) for place in (2, 3)]
+    payload = initial_payload(sizes)
+    aggregate = total([large, *small], payload)
+    logger = logging.getLogger("veilsum.training")
+    logger.addHandler(caplog.handler)
+    try:
+        large.advance(payload, aggregate)
+        assert "our weight was 16 of 20" in caplog.text
+        caplog.clear()
+        small[0].advance(payload, aggregate)
+        assert caplog.text == ""
+    finally:
+        logger.removeHandler(caplog.handler)
