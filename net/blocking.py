@@ -18,6 +18,8 @@ def coordinate(
     trio.run(partial(run_coordinator, config, workload, initial, on_report=on_report, on_listening=on_listening))
 
 
-def take_part(config: PartyConfig, workload: Workload, *, before_send: BeforeSend, on_event: OnEvent) -> None:
+def take_part(
+    config: PartyConfig, workload: Workload, initial: bytes, *, before_send: BeforeSend, on_event: OnEvent
+) -> None:
     """`run_party`, to its end."""
-    trio.run(partial(run_party, config, workload, before_send=before_send, on_event=on_event))
+    trio.run(partial(run_party, config, workload, initial, before_send=before_send, on_event=on_event))

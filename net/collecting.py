@@ -13,10 +13,11 @@ from net.control import Grant, Offer, Over
 from net.framing import Kind
 from net.hall import Event, Hall, Joined, Left, Said, Sent, Stalled
 from net.peer import Peer, in_session, message_limit
-from net.policy import STALL, Policy, RoundPolicy, gather
+from net.policy import SLOWEST_UPLOAD, STALL, Policy, RoundPolicy, gather
 from net.tasks import open_crew
+from net.workload import WorkloadRefused
 from protocols.errors import AbortReason, DropReason, PartyId, PeerMisbehaved, WireError
-from protocols.machine import Aggregate, Collector, Envelope, Finished, Outcome
+from protocols.machine import Aborted, Aggregate, Collector, Envelope, Finished, Outcome
 from protocols.messages import CODEC, MaskedInput, Message, Round
 from protocols.session import VectorSpec
 
@@ -63,7 +64,8 @@ class Uploads:
 class Collecting:
     """One machine with the connections of those that it serves.
 
-    settle: called with the aggregate before anybody is told that there is one.
+    settle: called with the aggregate before anybody is told that there is one. When it raises WorkloadRefused nobody
+    is, and the session ends as aborted.
     """
 
     def __init__(
@@ -88,7 +90,15 @@ class Collecting:
     async def run(self, policy: Policy) -> Outcome:
         """The whole session."""
         async with open_crew() as self._crew:
-            return await self._run(policy)
+            try:
+                outcome = await self._run(policy)
+            except WorkloadRefused as exc:
+                log.warning("the sum cannot be used: %s", exc)
+                outcome = Aborted(AbortReason.STOPPED)
+        self._end_uploads()
+        for peer in self._peers.values():
+            peer.say(Over(self._number))
+        return outcome
 
     async def _run(self, policy: Policy) -> Outcome:
         machine = self._machine
@@ -101,8 +111,6 @@ class Collecting:
                 self._end_uploads()
             closing = machine.close_round if machine.can_close else partial(machine.abort, AbortReason.TOO_FEW)
             await self._step(closing)
-        for peer in self._peers.values():
-            peer.say(Over(self._number))
         return machine.outcome
 
     async def _gather(self, policy: RoundPolicy) -> None:
@@ -162,6 +170,8 @@ class Collecting:
             raise PeerMisbehaved(
                 party, DropReason.UNEXPECTED, "a masked input comes as an upload, and nothing else does"
             )
+        if sent.uploaded and party not in self._uploads.granted and party not in self._machine.dropped:
+            raise PeerMisbehaved(party, DropReason.UNEXPECTED, "an upload that nobody granted")
         return self._machine.receive(party, message)
 
     # Uploads
@@ -178,7 +188,7 @@ class Collecting:
     def _grant(self) -> None:
         for party in self._uploads.grant():
             peer = self._peers[party]
-            peer.deframer.keep(Kind.UPLOAD, self._upload_limit)
+            peer.deframer.allow_one(Kind.UPLOAD, self._upload_limit)
             peer.say(Grant(self._number))
             self._crew.start_soon(self._watch, party, peer)
 
@@ -186,15 +196,16 @@ class Collecting:
         return party in self._uploads.granted and self._peers.get(party) is peer
 
     async def _watch(self, party: PartyId, peer: Peer) -> None:
-        """Two that stand still must not keep all others from uploading."""
+        """Two that stand still, or send a byte now and then, must not keep all others from uploading."""
+        finish_by = trio.current_time() + STALL + self._upload_limit / SLOWEST_UPLOAD
         while self._uploading(party, peer):
-            before = peer.bytes_in
+            before = peer.deframer.arrived(Kind.UPLOAD)
             await trio.sleep(STALL)
-            if peer.bytes_in == before:
+            if peer.deframer.arrived(Kind.UPLOAD) == before or trio.current_time() > finish_by:
                 await self._hall.report(Stalled(party, peer))
 
     def _end_uploads(self) -> None:
-        """U3 closes: what is still on its way is read past and forgotten."""
+        """U3 closes, or the session ends: what is still on its way is read past and forgotten."""
         for party in self._uploads.granted:
             self._peers[party].deframer.discard(Kind.UPLOAD)
         self._uploads = Uploads(most=0)

@@ -4,6 +4,7 @@ consortium.toml is public and equal everywhere; coordinator.toml and party.toml 
 a bank hands in to be put into the consortium. Paths in a file are relative to it.
 """
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -134,6 +135,17 @@ class _Table:
             raise self.error(f"{key!r} must be tables: write [[{key}]] above each")
         return [_Table(entry, self.file, keys, f"{key} {place}") for place, entry in enumerate(entries, 1)]
 
+    def at_least(self, smallest: int, key: str, value: int) -> int:
+        if value < smallest:
+            raise self.error(f"{key!r} must be {smallest} or more, not {value}")
+        return value
+
+    def seconds(self, key: str, default: float) -> float:
+        value = self.get(key, float, default)
+        if not (value > 0 and math.isfinite(value)):
+            raise self.error(f"{key!r} must be a number of seconds above 0, not {value:g}")
+        return value
+
     def variant(self, key: str) -> Variant:
         try:
             return Variant(self.get(key, str, Variant.ACTIVE.value))
@@ -166,6 +178,8 @@ def _read(path: Path, keys: tuple[str, ...]) -> _Table:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
     except ValueError as exc:  # TOML or UTF-8
         raise ConfigError(f"{path}: not TOML: {exc}") from exc
+    except RecursionError as exc:
+        raise ConfigError(f"{path}: not TOML that can be read: its tables or lists are nested too deeply") from exc
     return _Table(raw, path, keys)
 
 
@@ -289,10 +303,10 @@ def load_party(path: Path) -> PartyConfig:
         data=table.path("data"),
         label=table.optional("label"),
         positive=table.optional("positive"),
-        patience=table.get("patience", float, DEFAULT_PATIENCE),
+        patience=table.seconds("patience", DEFAULT_PATIENCE),
         terms=PartyTerms(
-            max_colluding=terms.need("max_colluding", int),
-            cohort=terms.get("cohort", int, SMALLEST_COHORT),
+            max_colluding=terms.at_least(0, "max_colluding", terms.need("max_colluding", int)),
+            cohort=terms.at_least(1, "cohort", terms.get("cohort", int, SMALLEST_COHORT)),
             variant=terms.variant("variant"),
         ),
     )

@@ -11,6 +11,7 @@ from net.control import Offer, Task
 from net.errors import NetError
 from net.framing import Kind
 from net.peer import Peer, in_session
+from net.workload import Held
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PeerMisbehaved, WireError
 from protocols.machine import Contributor, Envelope, Outcome
 from protocols.messages import CODEC, DeliverShares, MaskedInput, Message
@@ -22,12 +23,12 @@ Progress = Callable[[int, int], None]
 
 
 class Contributing:
-    """A task that this party has taken. `payload`: what it trains from."""
+    """A task that this party has taken. `held`: what it trains from."""
 
     def __init__(
         self,
         task: Task,
-        payload: bytes,
+        held: Held,
         client: Contributor,
         peer: Peer,
         *,
@@ -35,13 +36,13 @@ class Contributing:
         on_upload: Progress,
     ) -> None:
         self.task: Final = task
-        self.payload: Final = payload
+        self.held: Final = held
         self._client = client
         self._peer = peer
         self._before_send = before_send
         self._on_upload = on_upload
         self._trained = False
-        self._held: list[Message] = []
+        self._delivery: DeliverShares | None = None
         self._upload: bytes | None = None
 
     @property
@@ -56,21 +57,23 @@ class Contributing:
         try:
             message: Message = CODEC.decode(body)
         except WireError:
-            await self._step(partial(self._client.drop, SERVER, DropReason.MALFORMED))
+            await self._refuse(DropReason.MALFORMED)
             return
-        if isinstance(message, DeliverShares) and not self._trained:
-            self._held.append(message)
-        else:
+        if self._trained or not isinstance(message, DeliverShares):
             await self._deliver(message)
+        elif self._delivery is None:
+            self._delivery = message
+        else:
+            await self._refuse(DropReason.UNEXPECTED)
 
     async def trained(self, vector: FieldVector) -> None:
         """The input is there; what was held back goes in. Ignored when the session is over by now."""
         self._trained = True
         if self._client.outcome is None:
             await trio.to_thread.run_sync(self._set_input, vector)
-        held, self._held = self._held, []
-        for message in held:
-            await self._deliver(message)
+        delivery, self._delivery = self._delivery, None
+        if delivery is not None:
+            await self._deliver(delivery)
 
     def granted(self) -> None:
         """The coordinator takes the upload now."""
@@ -96,7 +99,11 @@ class Contributing:
         try:
             await self._step(partial(self._client.receive, SERVER, message))
         except PeerMisbehaved as exc:
-            await self._step(partial(self._client.drop, SERVER, exc.reason))
+            await self._refuse(exc.reason)
+
+    async def _refuse(self, reason: DropReason) -> None:
+        self._delivery = None
+        await self._step(partial(self._client.drop, SERVER, reason))
 
     async def _step(self, call: Callable[[], list[Envelope]]) -> None:
         for envelope in await trio.to_thread.run_sync(call):

@@ -167,9 +167,9 @@ class _Coordinator:
         advanced: list[Held] = []
 
         async def settle(aggregate: Aggregate) -> None:
-            following = await trio.to_thread.run_sync(self._workload.advance, held.payload, aggregate)
-            await trio.to_thread.run_sync(write_whole, self._path, following)
-            advanced.append(await trio.to_thread.run_sync(Held.of, self._workload, following))
+            following = await trio.to_thread.run_sync(held.advanced, self._workload, aggregate)
+            await trio.to_thread.run_sync(write_whole, self._path, following.payload)
+            advanced.append(following)
 
         params = await trio.to_thread.run_sync(self._params, held)
         keys = self._consortium.members_by_id
@@ -245,6 +245,7 @@ class _Asking:
         self._payload = held.payload
         self._ready: dict[PartyId, Peer] = {}
         self._asked: dict[PartyId, Peer] = {}
+        self._given: set[Peer] = set()
 
     async def run(self, policy: RoundPolicy) -> dict[PartyId, Peer]:
         for party, peer in self._hall.peers.items():
@@ -273,7 +274,8 @@ class _Asking:
         match message:
             case Ready(session=self._task.session):
                 self._ready[party] = self._asked.pop(party)
-            case Want(payload=self._task.payload):
+            case Want(payload=self._task.payload) if peer not in self._given:  # an older task may have made it ask too
+                self._given.add(peer)
                 peer.post(Kind.PAYLOAD, self._payload)
             case Refused(text=text):
                 del self._asked[party]

@@ -50,6 +50,7 @@ class Deframer:
         """limits: kind -> the largest body accepted; a kind that is missing is refused."""
         self.limits = dict(limits)
         self.discarded: set[Kind] = set()
+        self._once: set[Kind] = set()
         self._buffer = bytearray()
         self._kind: Kind | None = None
         self._length = 0
@@ -73,15 +74,20 @@ class Deframer:
         if self._buffer or self._kind is not None:
             raise Truncated("the connection ended inside a frame")
 
+    def allow_one(self, kind: Kind, limit: int) -> None:
+        """One frame of this kind is accepted, of up to `limit` bytes; after its header the kind is refused again."""
+        self.discarded.discard(kind)
+        self._once.add(kind)
+        self.limits[kind] = limit
+
     def discard(self, kind: Kind) -> None:
-        """Frames of this kind, the one that is arriving too, are read past and forgotten until `keep`."""
+        """Frames of this kind, the one that is arriving too, are read past and forgotten until `allow_one`."""
         self.discarded.add(kind)
         self._skip()
 
-    def keep(self, kind: Kind, limit: int) -> None:
-        """Frames of this kind are accepted again, up to `limit` bytes."""
-        self.discarded.discard(kind)
-        self.limits[kind] = limit
+    def arrived(self, kind: Kind) -> int:
+        """Bytes that are here of the frame of this kind that is arriving."""
+        return len(self._buffer) + self._skipped if self._kind is kind else 0
 
     def _read_header(self) -> bool:
         if len(self._buffer) < HEADER_BYTES:
@@ -93,6 +99,9 @@ class Deframer:
             raise UnknownKind(f"no frame is of kind {code}") from exc
         if kind not in self.limits or length > self.limits[kind]:
             raise FrameTooLarge(f"a {kind.name} frame of {length} bytes, {self.limits.get(kind, 0)} are allowed now")
+        if kind in self._once:
+            self._once.remove(kind)
+            del self.limits[kind]
         del self._buffer[:HEADER_BYTES]
         self._kind, self._length, self._skipped = kind, length, 0
         return True

@@ -6,20 +6,25 @@ that a coordinator that is busy leaves the rest where it is, in the network.
 
 import logging
 import time
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
 
 import trio
 
 from mpc.keys import VerifyKey
 from net.control import CONTROL_LIMIT, Hello, Reason, Refused, Welcome, check_hello
-from net.errors import FrameError, NetError, TlsError, Truncated
+from net.errors import FrameError, FrameTooLarge, NetError, TlsError, Truncated
 from net.framing import Frame, Kind
 from net.peer import Peer, message_limit, read_control, split_session
 from net.policy import CLOSING_PATIENCE, HANDSHAKE_PATIENCE, gather
+from net.sockets import address_of, keep_alive
 from net.tls import CLAIMED, Endpoint
 from protocols.errors import DropReason, PartyId
 from protocols.roster import Consortium
+
+MOST_STRANGERS: Final = 64  # connections at once that have not said hello yet; one more is closed
 
 log = logging.getLogger("veilsum.coordinator")
 
@@ -53,13 +58,13 @@ class Sent:
     party: PartyId
     peer: Peer
     session: int
-    body: bytes
+    body: bytes = field(repr=False)
     uploaded: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Stalled:
-    """A granted upload made no progress for a while."""
+    """A granted upload made no progress for a while, or takes too long."""
 
     party: PartyId
     peer: Peer
@@ -86,6 +91,7 @@ class Hall:
         self.stopping = False
         self._consortium = consortium
         self._endpoint = endpoint
+        self._strangers: set[trio.SocketStream] = set()
         self._places = {card.name: PartyId(place) for place, card in enumerate(consortium.members)}
         self._send, self._inbox = trio.open_memory_channel[Event](0)
 
@@ -147,32 +153,45 @@ class Hall:
 
     async def welcome(self, transport: trio.SocketStream) -> None:
         """From an accepted connection to its end. Whatever the other side does ends this connection and no other."""
-        address = _address(transport)
-        stream = self._endpoint.stream(transport)
+        if len(self._strangers) >= MOST_STRANGERS:
+            log.warning("closed a connection from %s: %d others shake hands", address_of(transport), MOST_STRANGERS)
+            await trio.aclose_forcefully(transport)
+            return
+        self._strangers.add(transport)
         try:
-            _keep_alive(transport)
-            party = await self._handshake(stream)
+            await self._receive_visit(transport)
+        finally:
+            self._strangers.discard(transport)
+
+    async def _receive_visit(self, transport: trio.SocketStream) -> None:
+        address = address_of(transport)
+        try:
+            stream, party = await self._handshake(transport)
         except (OSError, trio.BrokenResourceError, trio.TooSlowError, TlsError) as exc:
             log.warning("refused a connection from %s (%s): %s", address, CLAIMED.get(), exc.__cause__ or exc)
-            await trio.aclose_forcefully(stream)
+            await trio.aclose_forcefully(transport)
             return
-        visit = _Visit(self, party, self._consortium.members[party].verify_key)
+        greeted = partial(self._strangers.discard, transport)
+        visit = _Visit(self, party, self._consortium.members[party].verify_key, greeted)
         await Peer(stream).serve(visit.converse)
         await visit.leave()
 
-    async def _handshake(self, stream: trio.SSLStream[trio.SocketStream]) -> PartyId:
+    async def _handshake(self, transport: trio.SocketStream) -> tuple[trio.SSLStream[trio.SocketStream], PartyId]:
+        keep_alive(transport)
+        stream = self._endpoint.stream(transport)
         with trio.fail_after(HANDSHAKE_PATIENCE):
             await stream.do_handshake()
-        return self._places[self._endpoint.who_signed(stream.getpeercert(binary_form=True))]
+        return stream, self._places[self._endpoint.who_signed(stream.getpeercert(binary_form=True))]
 
 
 class _Visit:
-    """One connection of one party."""
+    """One connection of one party. greeted: called once the hall knows of it."""
 
-    def __init__(self, hall: Hall, party: PartyId, identity: VerifyKey) -> None:
+    def __init__(self, hall: Hall, party: PartyId, identity: VerifyKey, greeted: Callable[[], None]) -> None:
         self._hall = hall
         self._party = party
         self._identity = identity
+        self._greeted = greeted
         self._joined: Peer | None = None
         self._reason = DropReason.VANISHED
 
@@ -183,7 +202,7 @@ class _Visit:
         except Truncated:
             return  # gone in the middle of a frame
         except (FrameError, trio.TooSlowError) as exc:
-            self._reason = DropReason.MALFORMED
+            self._reason = DropReason.UNEXPECTED if isinstance(exc, FrameTooLarge) else DropReason.MALFORMED
             log.warning("closing the connection of %s: %s", self._hall.name(self._party), exc)
 
     async def leave(self) -> None:
@@ -207,6 +226,7 @@ class _Visit:
         peer.deframer.limits = {Kind.CONTROL: CONTROL_LIMIT, Kind.MESSAGE: limit}
         self._joined = peer
         await self._hall.report(Joined(self._party, peer))
+        self._greeted()
         return True
 
     async def _listen(self, peer: Peer) -> None:
@@ -226,16 +246,3 @@ async def listen(hall: Hall, host: str, port: int) -> list[trio.SocketListener]:
         return await trio.open_tcp_listeners(port, host=host)
     except OSError as exc:
         raise NetError(f"cannot listen on {host}:{port}: {exc.strerror or exc}: use another address") from exc
-
-
-def _keep_alive(transport: trio.SocketStream) -> None:
-    """A machine that was unplugged is noticed in the end, though it sends nothing."""
-    transport.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, 1)
-
-
-def _address(transport: trio.SocketStream) -> str:
-    try:
-        host, port, *_ = transport.socket.getpeername()
-    except OSError:
-        return "an address that is gone"
-    return f"{host}:{port}"

@@ -1,15 +1,15 @@
 """The party process: dials out, and takes part in one session a training step until the coordinator says the end.
 
-It believes files and its own computations: its consortium file, the payload that it advanced itself, its own terms. A
-payload comes from the coordinator only where it has none of that step; every party of a session hashes what it holds.
+It believes files and its own computations: its consortium file, the payload that it began with or advanced itself, its
+own terms. A payload comes from the coordinator only where it missed a step, and that is said; every party of a session
+hashes what it holds.
 """
 
 import logging
-import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 from functools import partial
 from typing import Final
@@ -21,32 +21,23 @@ from mpc.randomness import SystemRandomness
 from net.config import PartyConfig, load_consortium
 from net.contributing import BeforeSend, Contributing
 from net.control import CONTROL_LIMIT, Finished, Grant, Hello, Over, Ready, Reason, Refused, Task, Want, Welcome
-from net.errors import (
-    ConfigError,
-    CoordinatorNotThere,
-    FrameError,
-    NetError,
-    NotAdmitted,
-    NotTheCoordinator,
-    PartyRefused,
-    TlsError,
-    Truncated,
-)
+from net.dialling import Dialler, Stream
+from net.errors import ConfigError, FrameError, NetError, NotAdmitted, PartyRefused, TlsError, Truncated
 from net.framing import Frame, Kind
 from net.peer import Peer, message_limit, read_control, split_session
-from net.policy import HANDSHAKE_PATIENCE, Backoff
+from net.policy import HANDSHAKE_PATIENCE, STOPPING_PATIENCE
 from net.store import read_keys, read_payload, write_whole
-from net.tasks import open_crew, stop_on_sigterm
+from net.tasks import cancel_when, open_crew, stop_on_sigterm
 from net.tls import Endpoint, Pins
-from net.workload import Held, Workload
+from net.workload import Held, Workload, WorkloadRefused
 from protocols.errors import AbortReason
-from protocols.machine import Aborted
+from protocols.machine import Aborted, Aggregate
 from protocols.machine import Finished as Summed
 from protocols.roster import ConsortiumError
 from protocols.secagg import Client
 from protocols.session import NO_RECORD, WIRE, Subject, Terms, VectorSpec
 
-LARGEST_PAYLOAD: Final = 2**30  # bytes
+PAYLOAD_GROWTH: Final = 2**20  # bytes that a payload may be larger than the one that we hold
 
 log = logging.getLogger("veilsum.party")
 
@@ -59,6 +50,7 @@ class Happened(StrEnum):
     UPLOADING = "uploading"
     SUMMED = "summed"  # the sum is here, and this party's input in it
     ABORTED = "aborted"  # no sum for this party in this session
+    ADOPTED = "adopted"  # a payload that the coordinator sent: the step before it went on without us
     DECLINED = "declined"  # a task that this party does not take
     FINISHED = "finished"
 
@@ -84,18 +76,20 @@ def _ignore(*_: object) -> None:
 async def run_party(
     config: PartyConfig,
     workload: Workload,
+    initial: bytes,
     *,
     before_send: BeforeSend = _ignore,
     on_event: OnEvent = _ignore,
     stop: trio.Event | None = None,
 ) -> None:
-    """Takes part until the training has finished.
+    """Takes part until the training has finished. Goes on from the stored payload where there is one, else from
+    `initial`, which every process computes alike.
 
     before_send: called with the step and each protocol message before it leaves. stop: ends it after the session that
     is running; where none is given SIGTERM does. Raises NetError with a line for people.
     """
     ending = trio.Event() if stop is None else stop
-    party = _Party(config, workload, before_send, on_event, ending)
+    party = _Party(config, workload, initial, before_send, on_event, ending)
     async with open_crew() as crew:
         if stop is None:
             crew.start_soon(stop_on_sigterm, ending)
@@ -107,7 +101,7 @@ class _Trained:
     """What the training thread hands back."""
 
     taken: Contributing
-    vector: FieldVector
+    vector: FieldVector = field(repr=False)
 
 
 class _Signal(Enum):
@@ -125,6 +119,7 @@ class _Party:
         self,
         config: PartyConfig,
         workload: Workload,
+        initial: bytes,
         before_send: BeforeSend,
         on_event: OnEvent,
         stop: trio.Event,
@@ -137,14 +132,13 @@ class _Party:
         self.consortium = load_consortium(config.consortium)
         keys = read_keys(config.identity)
         self.identity = keys.identity
-        self.held: Held | None = None
+        self.held: Held
         self.was_welcome = False
         self.disagrees = False  # the coordinator held another payload of a step that we have computed ourselves
-        self.backoff = Backoff(SystemRandomness())
         try:
             self.me = self.consortium.party_of(keys.identity.verify_key)
             pins = Pins.of([self.consortium.coordinator])
-            self._endpoint = Endpoint(self.consortium.members[self.me], keys.tls_root, pins, server=False)
+            endpoint = Endpoint(self.consortium.members[self.me], keys.tls_root, pins, server=False)
         except (ConsortiumError, TlsError) as exc:
             raise ConfigError(f"{config.consortium}: {exc}") from exc
         if self.consortium.variant is not config.terms.variant:
@@ -152,23 +146,22 @@ class _Party:
                 f"{config.consortium}: the variant is {self.consortium.variant.value}, our terms accept "
                 f"{config.terms.variant.value}: change [terms] variant only if that is what you want"
             )
+        self.dialler = Dialler(config, endpoint, self.consortium.name, stop)
+        self._initial = initial
 
     async def take_part(self) -> None:
         stored = await trio.to_thread.run_sync(read_payload, self.config.payload)
-        if stored is not None:
-            self.held = await self.read(stored)
+        payload = self._initial if stored is None else stored
+        self.held = await trio.to_thread.run_sync(Held.of, self.workload, payload)
         ended = False
         while not ended and not self.stop.is_set():
-            stream = await self._dial()
+            stream = await self.dialler.dial()
             if stream is None:
                 return
-            ended = await self._converse(stream)
-            if not ended:
-                self.on_event(PartyEvent(Happened.LOST))
-                log.info("the connection to the coordinator is lost, dialling again")
-
-    async def read(self, payload: bytes) -> Held:
-        return await trio.to_thread.run_sync(Held.of, self.workload, payload)
+            try:
+                ended = await self._converse(stream)
+            except NotAdmitted as exc:
+                self.dialler.turned_away(exc)
 
     async def keep(self, held: Held) -> None:
         """On disk first, then believed."""
@@ -196,56 +189,7 @@ class _Party:
         )
         return Client(self.me, identity=self.identity, terms=accepted, rand=SystemRandomness())
 
-    # Connecting
-
-    async def _dial(self) -> trio.SSLStream[trio.SocketStream] | None:
-        """A connection to the pinned coordinator; None when this process was asked to stop.
-
-        Raises CoordinatorNotThere, NotTheCoordinator.
-        """
-        found: list[trio.SSLStream[trio.SocketStream]] = []
-        with trio.move_on_after(self.config.patience):
-            async with open_crew() as crew:
-                crew.start_soon(_cancel_when, self.stop, crew.cancel_scope)
-                found.append(await self._dial_until_there())
-        if not found and not self.stop.is_set():
-            raise CoordinatorNotThere(
-                f"nobody answers at {self.config.address} for {self.config.patience:g} s: is the coordinator running, "
-                f"and is the address right?"
-            )
-        return found[0] if found else None
-
-    async def _dial_until_there(self) -> trio.SSLStream[trio.SocketStream]:
-        while True:
-            await trio.sleep(self.backoff.next())
-            try:
-                return await self._dial_once()
-            except (OSError, trio.TooSlowError) as exc:
-                log.debug("no coordinator at %s yet: %s", self.config.address, exc)
-
-    async def _dial_once(self) -> trio.SSLStream[trio.SocketStream]:
-        """Raises OSError or TooSlowError when nobody is there, NotTheCoordinator when somebody else is."""
-        address = self.config.address
-        transport = await trio.open_tcp_stream(address.host, address.port)
-        stream = self._endpoint.stream(transport)
-        try:
-            with trio.fail_after(HANDSHAKE_PATIENCE):
-                await stream.do_handshake()
-            self._endpoint.who_signed(stream.getpeercert(binary_form=True))
-        except trio.BrokenResourceError as exc:
-            await trio.aclose_forcefully(transport)
-            if isinstance(exc.__cause__, ssl.SSLCertVerificationError):
-                raise NotTheCoordinator(
-                    f"{address} is not the coordinator of {self.consortium.name} ({exc.__cause__.verify_message}): "
-                    f"check the address, the version of the consortium file and the clock"
-                ) from exc
-            raise ConnectionError("the handshake was broken off") from exc
-        except BaseException:
-            await trio.aclose_forcefully(transport)
-            raise
-        return stream
-
-    async def _converse(self, stream: trio.SSLStream[trio.SocketStream]) -> bool:
+    async def _converse(self, stream: Stream) -> bool:
         """True when the training has ended, or this process was asked to."""
         conversation = _Conversation(self)
         try:
@@ -254,6 +198,9 @@ class _Party:
             raise PartyRefused(f"the coordinator broke the protocol: {exc}") from exc
         finally:
             conversation.give_up()
+        if conversation.welcome and not conversation.ended:
+            self.on_event(PartyEvent(Happened.LOST))
+            log.info("the connection to the coordinator is lost, dialling again")
         return conversation.ended
 
 
@@ -261,16 +208,20 @@ class _Conversation:
     """One connection, from the hello to its end."""
 
     def __init__(self, party: _Party) -> None:
+        self.welcome = False
         self.ended = False
         self._party = party
         self._taken: Contributing | None = None
         self._wanted: Task | Finished | None = None
         self._training = trio.Lock()
+        self._turn = trio.CancelScope()
         self._send, self._inbox = trio.open_memory_channel[Item](0)
 
     async def run(self, peer: Peer) -> None:
         self._peer = peer
         await self._greet()
+        if not self.welcome:
+            return
         async with open_crew() as crew:
             self._crew = crew
             crew.start_soon(self._read)
@@ -288,7 +239,7 @@ class _Conversation:
         """Raises NotAdmitted or PartyRefused."""
         party = self._party
         self._peer.say(Hello(WIRE, party.consortium.digest, int(time.time())))
-        frame = await self._peer.receive()
+        frame = await self._first_frame()
         if frame is None:
             self._require_was_welcome()
             return
@@ -299,13 +250,24 @@ class _Conversation:
             raise FrameError("the first message is no welcome")
         limit = message_limit(len(party.consortium.members))
         self._peer.deframer.limits = {Kind.CONTROL: CONTROL_LIMIT, Kind.MESSAGE: limit}
-        party.was_welcome = True
-        party.backoff.succeeded()
+        self.welcome = party.was_welcome = True
+        party.dialler.welcomed()
         party.on_event(PartyEvent(Happened.CONNECTED))
+
+    async def _first_frame(self) -> Frame | None:
+        """None when the connection is over, or this process was asked to end. Raises NotAdmitted."""
+        try:
+            with trio.fail_after(HANDSHAKE_PATIENCE):
+                async with open_crew() as crew:
+                    crew.start_soon(cancel_when, self._party.stop, crew.cancel_scope)
+                    return await self._peer.receive()
+        except trio.TooSlowError as exc:
+            raise NotAdmitted(f"the coordinator at {self._party.config.address} does not answer our hello") from exc
+        return None
 
     def _require_was_welcome(self) -> None:
         """In TLS 1.3 a refused peer sees only an end: say what that usually means."""
-        if not self._party.was_welcome:
+        if not self._party.was_welcome and not self._party.stop.is_set():
             raise NotAdmitted(
                 f"the coordinator at {self._party.config.address} closed the connection at once. Either its consortium "
                 f"file does not hold our card (our identity: {self._party.identity.verify_key.fingerprint}; compare it "
@@ -321,17 +283,19 @@ class _Conversation:
         await self._send.send(_Signal.GONE)
 
     async def _wake_to_stop(self) -> None:
+        """A session that is under way may end, but a coordinator that is silent does not keep us."""
         await self._party.stop.wait()
         await self._send.send(_Signal.STOP)
+        await trio.sleep(STOPPING_PATIENCE)
+        await self._send.send(_Signal.GONE)
 
-    async def _train(self, taken: Contributing) -> None:
-        """One training at a time, and none for a task that was replaced while it waited."""
-        async with self._training:
-            if self._taken is not taken:
-                return
-            vector = await trio.to_thread.run_sync(self._party.workload.contribute, taken.payload)
-        self._tell(Happened.TRAINED, taken.task)
-        await self._send.send(_Trained(taken, vector))
+    async def _train(self, taken: Contributing, turn: trio.CancelScope) -> None:
+        """One training at a time; one that waits for its turn is cancelled when its session is put away."""
+        with turn:
+            async with self._training:
+                vector = await trio.to_thread.run_sync(self._party.workload.contribute, taken.held.payload)
+            self._tell(Happened.TRAINED, taken.task)
+            await self._send.send(_Trained(taken, vector))
 
     # One loop handles them
 
@@ -383,7 +347,8 @@ class _Conversation:
             await self._conclude()
         if party.stop.is_set():
             return
-        if party.held is not None and party.held.digest == task.payload:
+        if party.held.digest == task.payload:
+            _require_fits(task, party.held)
             await self._take(task, party.held)
         elif self._contradicts(task):
             text = f"the coordinator's payload of step {task.fl_round} is not the one that we computed"
@@ -396,36 +361,47 @@ class _Conversation:
     def _contradicts(self, what: Task | Finished) -> bool:
         """Whether the coordinator's payload cannot be the one that ours leads to. After that nothing of it is taken."""
         party = self._party
-        if party.held is not None and party.held.fl_round >= what.fl_round:
+        if party.held.fl_round >= what.fl_round:
             party.disagrees = True
         return party.disagrees
 
     def _want(self, what: Task | Finished) -> None:
         self._wanted = what
-        self._peer.deframer.keep(Kind.PAYLOAD, LARGEST_PAYLOAD)
+        self._peer.deframer.allow_one(Kind.PAYLOAD, len(self._party.held.payload) + PAYLOAD_GROWTH)
         self._peer.say(Want(what.payload))
 
     async def _payload_came(self, payload: bytes) -> None:
         wanted, self._wanted = self._wanted, None
         if wanted is None:
             return
-        held = await self._party.read(payload)
-        if (held.digest, held.fl_round) != (wanted.payload, wanted.fl_round):
-            raise FrameError("the payload is not the one that was announced")
-        await self._party.keep(held)
+        await self._adopt(wanted, payload)
+        held = self._party.held
         if isinstance(wanted, Task):
             await self._take(wanted, held)
         else:
             self._end(wanted)
 
+    async def _adopt(self, wanted: Task | Finished, payload: bytes) -> None:
+        """Raises FrameError unless this is what was announced."""
+        party = self._party
+        try:
+            held = await trio.to_thread.run_sync(Held.received, party.workload, payload)
+        except WorkloadRefused as exc:
+            raise FrameError(f"the payload of step {wanted.fl_round} is none of this training: {exc}") from exc
+        _require_fits(wanted, held)
+        await party.keep(held)
+        text = f"took over the coordinator's model of step {held.fl_round}: we were not there when it was computed"
+        party.on_event(PartyEvent(Happened.ADOPTED, held.fl_round, text))
+        log.warning("%s", text)
+
     async def _take(self, task: Task, held: Held) -> None:
         party = self._party
         spec = await trio.to_thread.run_sync(party.workload.spec, held.payload)
         limit = spec.masked_size + message_limit(len(party.consortium.members))
-        self._peer.deframer.keep(Kind.MESSAGE, limit)
+        self._peer.deframer.limits[Kind.MESSAGE] = limit
         self._taken = Contributing(
             task,
-            held.payload,
+            held,
             party.client(held, spec),
             self._peer,
             before_send=party.before_send,
@@ -434,7 +410,8 @@ class _Conversation:
         await self._taken.start()
         self._tell(Happened.TASK, task)
         self._peer.say(Ready(task.session))
-        self._crew.start_soon(self._train, self._taken)
+        self._turn = trio.CancelScope()
+        self._crew.start_soon(self._train, self._taken, self._turn)
 
     async def _conclude(self) -> None:
         """After each step: a session that has ended is put away, its sum turned into the next payload."""
@@ -442,20 +419,31 @@ class _Conversation:
         if taken is None or taken.outcome is None:
             return
         self._taken = None
+        self._turn.cancel()
         match taken.outcome:
             case Summed(aggregate):
-                party = self._party
-                following = await trio.to_thread.run_sync(party.workload.advance, taken.payload, aggregate)
-                await party.keep(await party.read(following))
-                self._tell(Happened.SUMMED, taken.task, f"the sum covers {len(aggregate.included)} parties")
+                await self._advance(taken, aggregate)
             case Aborted(reason, cause):
-                text = f"{reason.value}: {cause.value}" if cause else reason.value
-                self._tell(Happened.ABORTED, taken.task, text)
-                log.warning("step %d: aborted here: %s", taken.task.fl_round, text)
+                self._aborted(taken.task, f"{reason.value}: {cause.value}" if cause else reason.value)
+
+    async def _advance(self, taken: Contributing, aggregate: Aggregate) -> None:
+        party = self._party
+        try:
+            following = await trio.to_thread.run_sync(taken.held.advanced, party.workload, aggregate)
+        except WorkloadRefused as exc:
+            self._aborted(taken.task, f"the sum cannot be used: {exc}")
+            return
+        await party.keep(following)
+        self._tell(Happened.SUMMED, taken.task, f"the sum covers {len(aggregate.included)} parties")
+
+    def _aborted(self, task: Task, text: str) -> None:
+        self._tell(Happened.ABORTED, task, text)
+        log.warning("step %d: aborted here: %s", task.fl_round, text)
 
     async def _finished(self, message: Finished) -> None:
         own = self._party.held
-        if own is not None and own.digest == message.payload:
+        if own.digest == message.payload:
+            _require_fits(message, own)
             self._end(message)
         elif self._contradicts(message):
             raise NetError("the coordinator's last payload is not the one that we computed: ours is kept")
@@ -473,6 +461,12 @@ class _Conversation:
         self._party.on_event(PartyEvent(what, task.fl_round, text))
 
 
-async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
-    await event.wait()
-    scope.cancel()
+def _require_fits(what: Task | Finished, held: Held) -> None:
+    """Raises FrameError where the coordinator says of a payload what our own workload does not say of it."""
+    if held.digest != what.payload:
+        raise FrameError("the payload is not the one that was announced")
+    if held.fl_round != what.fl_round:
+        raise FrameError(f"the payload that it calls that of step {what.fl_round} is of step {held.fl_round}")
+    if held.finished is not isinstance(what, Finished):
+        text = "no step is left after it" if held.finished else "there are steps left"
+        raise FrameError(f"it gave a {type(what).__name__.lower()} for the payload of step {what.fl_round}, and {text}")

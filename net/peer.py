@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import trio
 
-from net.control import CONTROL, HELLO_LIMIT
+from net.control import CONTROL, HELLO_LIMIT, Refused
 from net.errors import FrameError
 from net.framing import HEADER_BYTES, Deframer, Frame, Kind, Progress, pieces
 from net.policy import CLOSING_PATIENCE
@@ -18,6 +18,7 @@ from net.tasks import plain_errors
 from protocols.errors import WireError
 
 SESSION_BYTES: Final = 4
+LONGEST_TEXT: Final = 500  # characters of what a peer says to people
 MOST_QUEUED: Final = 256  # frames; a peer that lets more than this pile up is not reading any more
 HELLO_LIMITS: Final[Mapping[Kind, int]] = {Kind.CONTROL: HELLO_LIMIT}
 
@@ -116,13 +117,16 @@ def split_session(frame: Frame) -> tuple[int, bytes]:
 
 
 def read_control(frame: Frame) -> Any:
-    """Raises FrameError unless this is one control message."""
+    """Raises FrameError unless this is one control message whose text can stand in a log: one printable line."""
     if frame.kind is not Kind.CONTROL:
         raise FrameError(f"a {frame.kind.name} frame where a control message belongs")
     try:
-        return CONTROL.decode(frame.body)
+        message = CONTROL.decode(frame.body)
     except WireError as exc:
         raise FrameError(f"not a control message: {exc}") from exc
+    if isinstance(message, Refused) and (len(message.text) > LONGEST_TEXT or not message.text.isprintable()):
+        raise FrameError("a refusal whose text is not one short line")
+    return message
 
 
 def message_limit(parties: int) -> int:

@@ -10,6 +10,10 @@ from mpc.randomness import Randomness
 
 HANDSHAKE_PATIENCE: Final = 30.0  # seconds from an accepted connection to its hello
 STALL: Final = 15.0  # seconds without a byte after which an upload loses its place to one that waits
+SLOWEST_UPLOAD: Final = 64 * 1024  # bytes a second that an upload must average while others wait for its place
+STOPPING_PATIENCE: Final = 300.0  # seconds that a session may still take once its party was asked to end
+KEEPALIVE_IDLE: Final = 60  # seconds of silence before a connection is probed
+KEEPALIVE_INTERVAL: Final = 15  # seconds between two probes
 CLOSING_PATIENCE: Final = 5.0  # seconds for a peer to take what is still queued for it
 
 _FIRST_DELAY: Final = 0.1

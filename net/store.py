@@ -51,7 +51,7 @@ def read_keys(path: Path) -> Keys:
             table = tomllib.load(file)
     except OSError as exc:
         raise KeyFileError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise KeyFileError(f"{path}: not a key file") from exc
     try:
         return Keys(

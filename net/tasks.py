@@ -36,6 +36,12 @@ async def stop_on_sigterm(stop: trio.Event) -> None:
             stop.set()
 
 
+async def cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
+    """Cancels `scope` once the event is set."""
+    await event.wait()
+    scope.cancel()
+
+
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):

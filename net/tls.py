@@ -7,6 +7,7 @@ peer is *the pin whose key signed its leaf*: what the leaf says about itself is 
 """
 
 import hmac
+import logging
 import re
 import ssl
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,8 @@ LEAF_LIFE: Final = timedelta(days=7)
 LEAF_RENEWAL: Final = timedelta(minutes=10)  # so often that the start of a leaf tells what its owner's clock says
 SKEW: Final = timedelta(hours=1)  # clocks further apart than this are refused at the hello as well
 SECRET_BYTES: Final = 32
+
+log = logging.getLogger("veilsum.tls")
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -109,16 +112,21 @@ def issue_leaf(root: bytes, secret: RootSecret, *, name: str, now: datetime | No
 
 
 def load_root(der: bytes) -> x509.Certificate:
-    """Raises TlsError unless these bytes are a certificate that may be a pin: a self-signed Ed25519 root that vouches
-    for leaves only."""
+    """Raises TlsError unless these bytes are a certificate that may be a pin: a self-signed Ed25519 root that has not
+    expired and vouches for leaves only."""
     try:
         root = x509.load_der_x509_certificate(der)
         root.verify_directly_issued_by(root)
         limits = root.extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = root.extensions.get_extension_for_class(x509.KeyUsage).value
     except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as exc:
         raise TlsError("not a self-signed root certificate") from exc
     if not limits.ca or limits.path_length != 0 or not isinstance(root.public_key(), Ed25519PublicKey):
         raise TlsError("a TLS root is an Ed25519 authority of path length 0")
+    if not usage.key_cert_sign:
+        raise TlsError("a TLS root may sign certificates, and this one may not")
+    if root.not_valid_after_utc < datetime.now(UTC):
+        raise TlsError(f"expired on {root.not_valid_after_utc:%Y-%m-%d}: a new card is needed, or the clock is wrong")
     return root
 
 
@@ -163,7 +171,8 @@ class Pins:
 class Endpoint:
     """One side of connections: its root, whom it pins, and a leaf that is renewed every few minutes.
 
-    server: which side of the handshake. Raises TlsError when the secret is not that of the card's root.
+    server: which side of the handshake. Raises TlsError when the secret is not that of the card's root, or no first
+    leaf can be written.
     """
 
     def __init__(self, card: Card, secret: RootSecret, pins: Pins, *, server: bool) -> None:
@@ -173,15 +182,25 @@ class Endpoint:
         self._secret = secret
         self._pins = pins
         self._side = ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT
-        self._context: ssl.SSLContext | None = None
-        self._renew_after = datetime.now(UTC)
+        self._renew_after = datetime.now(UTC) + LEAF_RENEWAL
+        try:
+            self._context = self._new_context()
+        except OSError as exc:
+            raise TlsError(f"no TLS leaf can be written to the folder for temporary files: {exc.strerror}") from exc
 
     def context(self) -> ssl.SSLContext:
-        now = datetime.now(UTC)
-        if self._context is None or now > self._renew_after:
-            leaf = issue_leaf(self._card.tls_root, self._secret, name=self._card.name, now=now)
-            self._context, self._renew_after = tls_context(self._side, leaf, self._pins), now + LEAF_RENEWAL
+        """With a leaf of the last minutes; an older one, good for days, while no other can be had."""
+        if (now := datetime.now(UTC)) > self._renew_after:
+            self._renew_after = now + LEAF_RENEWAL
+            try:
+                self._context = self._new_context()
+            except (OSError, TlsError) as exc:
+                log.warning("the TLS leaf is not renewed, the last one stays: %s", exc)
         return self._context
+
+    def _new_context(self) -> ssl.SSLContext:
+        leaf = issue_leaf(self._card.tls_root, self._secret, name=self._card.name)
+        return tls_context(self._side, leaf, self._pins)
 
     def stream(self, transport: trio.SocketStream) -> trio.SSLStream[trio.SocketStream]:
         """This side of a connection that is about to shake hands. A client says whose it claims to be."""

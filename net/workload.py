@@ -19,13 +19,20 @@ class Workload(Protocol):
         """Trains on what this process holds and encodes the result. A coordinator's never gets this call."""
 
     def advance(self, payload: bytes, aggregate: Aggregate) -> bytes:
-        """The next payload. Deterministic: every party and the coordinator compute the same bytes."""
+        """The next payload. Deterministic: every party and the coordinator compute the same bytes.
+
+        Raises ValueError when none follows from this sum: the session then counts as aborted, and the payload stays.
+        """
 
     def fl_round(self, payload: bytes) -> int:
-        """The training step, counted from 1, that this payload is the input of."""
+        """The training step, counted from 1, that this payload is the input of. Raises ValueError on other bytes."""
 
     def finished(self, payload: bytes) -> bool:
         """Whether no step is left."""
+
+
+class WorkloadRefused(Exception):
+    """The workload cannot go on from this sum, or read this payload; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +48,18 @@ class Held:
     def of(cls, workload: Workload, payload: bytes) -> "Held":
         """Reads the whole payload: for a thread."""
         return cls(payload, model_digest(payload), workload.fl_round(payload), workload.finished(payload))
+
+    @classmethod
+    def received(cls, workload: Workload, payload: bytes) -> "Held":
+        """`of` bytes that another process sent. Raises WorkloadRefused."""
+        try:
+            return cls.of(workload, payload)
+        except ValueError as exc:
+            raise WorkloadRefused(str(exc)) from exc
+
+    def advanced(self, workload: Workload, aggregate: Aggregate) -> "Held":
+        """What follows from the sum: for a thread. Raises WorkloadRefused."""
+        try:
+            return Held.of(workload, workload.advance(self.payload, aggregate))
+        except ValueError as exc:
+            raise WorkloadRefused(str(exc)) from exc

@@ -18,6 +18,7 @@ from protocols.session import SMALLEST_COHORT, Variant, most_colluders
 PROTOCOL: Final = "secagg"
 
 _NAME: Final = re.compile(r"[a-z0-9-]{1,64}")
+_NUMBER_BOUND: Final = 2**31
 _CARD_LABEL: Final = "card"
 _CONSORTIUM_LABEL: Final = "consortium"
 
@@ -92,7 +93,8 @@ class Consortium:
 
     colluding, losses: how many parties may side with the coordinator (c) and how many may be lost (d): c + 2d < n.
     training: a JSON-like table that this package does not read. signatures: name of a member -> its signature over the
-    digest; those that are there are checked. Raises ConsortiumError.
+    digest; those that are there are checked. digest: 32 bytes over everything but the signatures; config_digest: 32
+    bytes over the training table. Raises ConsortiumError.
     """
 
     name: str
@@ -106,22 +108,16 @@ class Consortium:
     max_weight: int
     training: Mapping[str, Any]
     signatures: Mapping[str, bytes] = field(default_factory=dict)
+    digest: bytes = field(init=False, repr=False, compare=False)
+    config_digest: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._check_terms()
         _require_distinct([*self.members, self.coordinator])
+        object.__setattr__(self, "digest", digest(_CONSORTIUM_LABEL, _canonical(self._plain())))
+        object.__setattr__(self, "config_digest", digest("config", _canonical(dict(self.training))))
         for name, signature in self.signatures.items():
             self._check_signature(self.find(name), signature)
-
-    @property
-    def digest(self) -> bytes:
-        """32 bytes over everything but the signatures."""
-        return digest(_CONSORTIUM_LABEL, _canonical(self._plain()))
-
-    @property
-    def config_digest(self) -> bytes:
-        """32 bytes over the training table."""
-        return digest("config", _canonical(dict(self.training)))
 
     @property
     def members_by_id(self) -> Mapping[PartyId, VerifyKey]:
@@ -162,6 +158,8 @@ class Consortium:
             raise ConsortiumError(f"the protocol {self.protocol!r} is not known here: use {PROTOCOL!r}")
         if self.version < 1 or self.max_weight < 1:
             raise ConsortiumError("version and max_weight start at 1")
+        if max(self.version, self.max_weight) >= _NUMBER_BOUND:
+            raise ConsortiumError(f"version and max_weight stay below {_NUMBER_BOUND}")
         if self.colluding < 0 or self.losses < 0:
             raise ConsortiumError("colluding and losses are counts: use 0 or more")
         if len(self.members) < SMALLEST_COHORT:
@@ -217,6 +215,6 @@ def _require_all_differ(what: str, values: Iterable[tuple[Hashable, str]]) -> No
 def _canonical(plain: Mapping[str, Any]) -> bytes:
     try:
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as exc:
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as exc:
         raise ConsortiumError(f"only text, numbers, lists and tables can be agreed on: {exc}") from exc
-    return text.encode()

@@ -11,8 +11,8 @@ import click
 import typer
 
 from veilsum.commands import consortium, identity, processes, scoring
-from veilsum.demo.options import Model, Options, Stage, Variant
-from veilsum.errors import Fault
+from veilsum.demo.options import Model, Options, OwnData, Stage, Variant
+from veilsum.errors import Fault, WrongUsage
 
 app = typer.Typer(
     help="Secure aggregation for federated learning: the sum of the updates, and nothing else.",
@@ -40,19 +40,41 @@ def demo(
     lose: Annotated[int, typer.Option(min=0, help="Banks killed in training round 2, for good.")] = DEFAULT.lose,
     stage: Annotated[Stage, typer.Option(help="Killed before its message of this round leaves.")] = DEFAULT.stage,
     model: Annotated[Model, typer.Option(help="What is trained.")] = DEFAULT.model,
-    seed: Annotated[int, typer.Option(min=0, help="Of the invented data and of the training.")] = DEFAULT.seed,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the data, or of how it is cut, and of the training.")
+    ] = DEFAULT.seed,
     variant: Annotated[Variant, typer.Option(help="What the coordinator may be.")] = DEFAULT.variant,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv", help="Cut this file into banks, in place of invented data.", show_default=False
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Its column with the answer.", show_default=False)
+    ] = None,
+    positive: consortium.Positive = None,
     out: Annotated[Path | None, typer.Option(help="A new folder that keeps all files.", show_default=False)] = None,
     json: Annotated[bool, typer.Option("--json", help="The last line of standard output is JSON.")] = False,
 ) -> None:
     """Train a fraud model on this machine: one coordinator and some banks, each its own process, and lose banks."""
     from veilsum.demo.plan import plan
 
-    options = Options(banks=banks, rounds=rounds, lose=lose, stage=stage, model=model, seed=seed, variant=variant)
-    planned = plan(options)
+    own = _own_data(data, label, positive)
+    planned = plan(
+        Options(banks=banks, rounds=rounds, lose=lose, stage=stage, model=model, seed=seed, variant=variant, own=own)
+    )
     from veilsum.demo.run import run_demo  # what cannot be run is refused before this is loaded
 
     run_demo(planned, out=out, json=json)
+
+
+def _own_data(file: Path | None, label: str | None, positive: str | None) -> OwnData | None:
+    if file is not None and label is not None:
+        return OwnData(file, label, positive)
+    if (file, label, positive) == (None, None, None):
+        return None
+    raise WrongUsage("--data needs --label, the column with the answer; --label and --positive need --data")
 
 
 def main() -> None:
@@ -64,6 +86,8 @@ def _status() -> int:
     try:
         status = app(standalone_mode=False) or 0
         return _complain("stopped", status) if status == INTERRUPTED else status
+    except KeyboardInterrupt:  # before or after typer looks for it
+        return _complain("stopped", INTERRUPTED)
     except click.ClickException as exc:
         return _complain(exc.format_message(), exc.exit_code)
     except Fault as exc:

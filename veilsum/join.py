@@ -17,6 +17,7 @@ from net.contributing import BeforeSend
 from net.coordinator import OnListening, OnReport, SessionReport
 from net.errors import NetError
 from net.party import Happened, OnEvent, PartyEvent
+from net.store import read_payload
 from net.workload import Workload
 from protocols.roster import Consortium, ConsortiumError
 from veilsum.result import describe
@@ -26,7 +27,7 @@ FOR_PEOPLE = (NetError, ConsortiumError, DataError, SchemaError, TrainingError, 
 
 Wrap = Callable[[Workload], Workload]
 
-_STORED = (Happened.TASK, Happened.SUMMED, Happened.FINISHED)  # a payload is on disk that may not have been there
+_STORED = (Happened.ADOPTED, Happened.SUMMED, Happened.FINISHED)  # a payload is on disk that may not have been there
 
 
 def serve(
@@ -35,6 +36,7 @@ def serve(
     """A coordinator to its end. It holds no rows. Raises the errors of FOR_PEOPLE."""
     consortium = load_consortium(config.consortium)
     workload = wrap(_workload(consortium, config.consortium, None))
+    _require_ours(config.payload, workload)
     initial = initial_payload(consortium.training)
 
     def described(report: SessionReport) -> None:
@@ -54,13 +56,15 @@ def contribute(
     """A party to its end, with the rows of its own table. Raises the errors of FOR_PEOPLE."""
     consortium = load_consortium(config.consortium)
     workload = wrap(_workload(consortium, config.consortium, own_table(config, consortium)))
+    _require_ours(config.payload, workload)
 
     def described(event: PartyEvent) -> None:
         if event.what in _STORED:
             describe(config.payload, consortium)
         on_event(event)
 
-    take_part(config, workload, before_send=before_send, on_event=described)
+    initial = initial_payload(consortium.training)
+    take_part(config, workload, initial, before_send=before_send, on_event=described)
 
 
 def own_table(config: PartyConfig, consortium: Consortium) -> Table:
@@ -68,6 +72,17 @@ def own_table(config: PartyConfig, consortium: Consortium) -> Table:
     training = _training(consortium, config.consortium)
     label, positive = config.label or training.label, config.positive or training.positive
     return load_table(config.data, training.schema, label=label, positive=positive)
+
+
+def _require_ours(file: Path, workload: Workload) -> None:
+    """Raises PayloadError when the stored model is none of this training."""
+    try:
+        if (payload := read_payload(file)) is not None:
+            workload.fl_round(payload)
+    except PayloadError as exc:
+        raise PayloadError(
+            f"{file}: {exc}: move it away to start anew, or use the consortium's file that it was made under"
+        ) from exc
 
 
 def _training(consortium: Consortium, file: Path) -> TrainingConfig:

@@ -27,6 +27,7 @@ def participate(file: Path, log_format: LogFormat) -> None:
     """`veilsum party`. Raises the errors of FOR_PEOPLE."""
     with _events(log_format) as logger:
         config = load_party(file)
+        tell(logger, "dialling", None, f"looking for the coordinator at {config.address}")
         with _Display(logger, config.payload, bar=log_format is LogFormat.TEXT) as display:
             contribute(config, on_event=display.show)
 
@@ -65,6 +66,7 @@ _TEXTS: Final = {
     Happened.TRAINED: "trained, waiting for the others",
     Happened.SUMMED: "{text}",
     Happened.ABORTED: "no sum: {text}",
+    Happened.ADOPTED: "{text}",
     Happened.DECLINED: "not taken: {text}",
     Happened.FINISHED: "the training is finished, the model is in {model}",
 }

@@ -104,6 +104,7 @@ class Bank:
     workload: PowersOfTwo
     kill_at: str | None = None
     kill_in: int = 1
+    initial: bytes = b""
     events: list[PartyEvent] = field(default_factory=list)
     on_event: Callable[[PartyEvent], None] = lambda event: None
     stop: trio.Event = field(default_factory=trio.Event)
@@ -124,7 +125,12 @@ class Bank:
     async def run(self) -> None:
         try:
             await run_party(
-                self.config, self.workload, before_send=self.before_send, on_event=self.note, stop=self.stop
+                self.config,
+                self.workload,
+                self.initial or initial(1),
+                before_send=self.before_send,
+                on_event=self.note,
+                stop=self.stop,
             )
         except Exception as exc:
             self.error = exc
@@ -179,6 +185,8 @@ class Loopback:
         return (self.folder / "coordinator.model").read_bytes()
 
     async def _coordinate(self, steps: int) -> None:
+        for bank in self.banks:
+            bank.initial = bank.initial or initial(steps)
         config = CoordinatorConfig(
             consortium=self.folder / "consortium.toml",
             identity=self.folder / "coordinator.key",

@@ -50,7 +50,7 @@ def coordinate(path, steps):
     trio.run(run)
 
 
-def take_part(path, place, kill_at):
+def take_part(path, place, steps, kill_at):
     def before_send(fl_round, message):
         if fl_round == 2 and type(message).__name__ == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -60,9 +60,15 @@ def take_part(path, place, kill_at):
         held = sum(isinstance(thing, AgreementSecret | ChannelKey | Seed) for thing in gc.get_objects())
         say(event=event.what.value, fl_round=event.fl_round, secrets=held)
 
-    trio.run(
-        partial(run_party, load_party(Path(path)), PowersOfTwo(int(place)), before_send=before_send, on_event=on_event)
+    run = partial(
+        run_party,
+        load_party(Path(path)),
+        PowersOfTwo(int(place)),
+        initial(int(steps)),
+        before_send=before_send,
+        on_event=on_event,
     )
+    trio.run(run)
 
 
 if __name__ == "__main__":

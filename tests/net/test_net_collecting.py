@@ -1,13 +1,22 @@
 import random
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import trio
 
-from net.collecting import MOST_UPLOADS, Uploads
+from mpc.field import PrimeField
+from net.collecting import MOST_UPLOADS, Collecting, Uploads
 from net.contributing import Contributing
-from net.policy import RoundPolicy
-from protocols.messages import Round
+from net.control import Offer
+from net.framing import Kind
+from net.hall import Stalled
+from net.peer import in_session
+from net.policy import SLOWEST_UPLOAD, STALL, RoundPolicy
+from protocols.errors import DropReason
+from protocols.messages import MaskedInput, Round
+from protocols.session import VectorSpec
 
 
 def test_at_most_two_upload_at_a_time_in_the_order_of_their_offers():
@@ -85,6 +94,104 @@ async def test_two_parties_whose_uploads_stand_still_do_not_keep_the_others_from
     (report,) = talk.reports
     assert report.included == {2, 3, 4, 5, 6}
     assert report.dropped.keys() == frozen
+
+
+class Dripping:
+    """A peer of whose upload a little more is there at each look; most of what it sends is something else."""
+
+    def __init__(self, step):
+        self._bytes, self._step = 0, step
+        self.deframer = SimpleNamespace(arrived=self._arrived, discard=lambda kind: None)
+
+    @property
+    def bytes_in(self):
+        return trio.current_time()
+
+    def _arrived(self, kind):
+        self._bytes += self._step
+        return self._bytes
+
+
+async def seconds_until_stalled(peer, length):
+    """How long the watch lets it go on."""
+    told = []
+
+    async def report(event):
+        told.append((event, trio.current_time()))
+        collecting._uploads.end(0)
+
+    spec, hall = VectorSpec(length, PrimeField.with_bits(20)), SimpleNamespace(report=report)
+    collecting = Collecting(SimpleNamespace(), 1, {0: peer}, hall, spec=spec, settle=None)
+    collecting._uploads.granted.add(0)
+    start = trio.current_time()
+    await collecting._watch(0, peer)
+    ((event, at),) = told
+    assert event == Stalled(0, peer)
+    return at - start, collecting._upload_limit
+
+
+async def test_an_upload_that_stands_still_is_told_whatever_else_arrives(autojump_clock):
+    seconds, _ = await seconds_until_stalled(Dripping(0), 10**6)
+    assert seconds == STALL
+
+
+async def test_an_upload_that_drips_is_told_after_the_time_that_its_size_needs(autojump_clock):
+    seconds, size = await seconds_until_stalled(Dripping(1), 4 * 10**6)
+    allowed = STALL + size / SLOWEST_UPLOAD
+    assert allowed > 5 * STALL
+    assert allowed < seconds <= allowed + STALL
+
+
+@pytest.mark.slow
+async def test_a_second_upload_is_dropped_as_unexpected(loopback, monkeypatch):
+    granted = Contributing.granted
+
+    def twice(self):
+        if self._client._me == 2:
+            self._peer.post(Kind.UPLOAD, *in_session(self.task.session, self._upload))
+        granted(self)
+
+    monkeypatch.setattr(Contributing, "granted", twice)
+    talk = loopback()
+    await talk.run()
+    (report,) = talk.reports
+    assert report.dropped[2][1] is DropReason.UNEXPECTED
+
+
+@pytest.mark.slow
+async def test_an_upload_without_a_grant_is_dropped_as_unexpected(loopback, monkeypatch):
+    say = Contributing._post
+
+    def post(self, message):
+        if self._client._me == 2 and isinstance(message, MaskedInput):
+            self._peer.post(Kind.UPLOAD, *in_session(self.task.session, b"never granted"))
+        else:
+            say(self, message)
+
+    monkeypatch.setattr(Contributing, "_post", post)
+    talk = loopback()
+    await talk.run()
+    (report,) = talk.reports
+    assert report.dropped == {2: (Round.MASKED_INPUT, DropReason.UNEXPECTED)}
+    assert report.included == {0, 1, 3, 4}
+
+
+@pytest.mark.slow
+async def test_a_grant_that_was_not_used_does_not_hold_in_the_next_session(loopback, monkeypatch):
+    granted = Contributing.granted
+    monkeypatch.setattr("net.collecting.STALL", 0.2)
+
+    def chatter_instead(self):
+        if self._client._me != 2 or self.task.session > 1:
+            granted(self)
+        else:
+            self._peer.say(Offer(self.task.session, 10))
+
+    monkeypatch.setattr(Contributing, "granted", chatter_instead)
+    talk = loopback()
+    talk.policy = replace(talk.policy, rounds={Round.MASKED_INPUT: RoundPolicy(patience=1.5)})
+    await talk.run(steps=2)
+    assert [report.included for report in talk.reports] == [{0, 1, 3, 4}, {0, 1, 2, 3, 4}]
 
 
 @pytest.mark.slow

@@ -106,6 +106,12 @@ def test_paths_are_relative_to_the_file_and_the_rest_has_defaults(tmp_path, part
         ("hub.example:7000", "hub.example", "'address': 'hub.example' is no address: write it as host:port"),
         ("hub.example:7000", "hub.example:70000", "is no address"),
         ("[terms]", "[terms", "not TOML"),
+        ("[terms]", "patience = inf\n[terms]", "'patience' must be a number of seconds above 0, not inf"),
+        ("[terms]", "patience = nan\n[terms]", "'patience' must be a number of seconds above 0, not nan"),
+        ("[terms]", "patience = 0\n[terms]", "'patience' must be a number of seconds above 0, not 0"),
+        ("max_colluding = 1", "max_colluding = -1", r"\[terms\] 'max_colluding' must be 0 or more, not -1"),
+        ("[terms]", "[terms]\ncohort = 0", r"\[terms\] 'cohort' must be 1 or more, not 0"),
+        ("[terms]", f"x = {'[' * 3000}\n[terms]", "nested too deeply"),
     ],
 )
 def test_a_mistake_in_a_file_is_named_with_its_remedy(party, old, new, message):
@@ -145,6 +151,10 @@ def test_a_missing_file_is_named(tmp_path):
         ("-----BEGIN", "-----BEGINS", "'tls_root' must be a PEM certificate"),
         ('identity = "', 'identity = "zz', "'identity' must be hexadecimal digits"),
         ("secagg", "secsum", "the protocol 'secsum' is not known here"),
+        ("rate = 0.5", "rate = nan", "only text, numbers, lists and tables can be agreed on"),
+        ("rate = 0.5", "rate = 2024-02-29", "only text, numbers, lists and tables can be agreed on"),
+        ("version = 1", "version = 2147483648", "stay below 2147483648"),
+        ("max_weight = 1", "max_weight = 2147483648", "stay below 2147483648"),
     ],
 )
 def test_a_mistake_in_the_consortium_file_is_named(tmp_path, make_consortium, old, new, message):

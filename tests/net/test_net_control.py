@@ -51,6 +51,12 @@ def test_only_a_control_frame_carries_control_messages():
         read_control(Frame(Kind.MESSAGE, CONTROL.encode(Welcome())))
 
 
+@pytest.mark.parametrize("text", ["two\nlines", "a bell\x07", "\x1b[2J", "long " * 101])
+def test_a_text_that_is_not_one_short_line_is_refused(text):
+    with pytest.raises(FrameError, match="one short line"):
+        read_control(Frame(Kind.CONTROL, CONTROL.encode(Refused(Reason.CLOCK, text))))
+
+
 def test_a_message_frame_names_its_session():
     assert split_session(Frame(Kind.MESSAGE, b"".join(in_session(7, b"body")))) == (7, b"body")
     with pytest.raises(FrameError):

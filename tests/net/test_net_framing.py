@@ -83,9 +83,39 @@ def test_a_frame_that_is_discarded_half_way_is_forgotten_and_the_next_one_is_not
         got += drain(deframer)
         assert len(deframer._buffer) <= step + 5
     assert got == [after]
-    deframer.keep(Kind.UPLOAD, 100)
+    deframer.allow_one(Kind.UPLOAD, 100)
     deframer.feed(upload)
     assert drain(deframer) == [Frame(Kind.UPLOAD, bytes(100))]
+
+
+def test_a_kind_that_is_allowed_once_is_refused_after_its_header():
+    deframer = Deframer({Kind.CONTROL: 10})
+    deframer.allow_one(Kind.UPLOAD, 10)
+    deframer.feed(joined(Frame(Kind.UPLOAD, b"masked")) + joined(Frame(Kind.UPLOAD, b"")))
+    assert deframer.next() == Frame(Kind.UPLOAD, b"masked")
+    with pytest.raises(FrameTooLarge):
+        deframer.next()
+
+
+def test_of_a_kind_that_is_discarded_only_the_frame_that_was_allowed_is_read_past():
+    upload = joined(Frame(Kind.UPLOAD, b"masked"))
+    deframer = Deframer({Kind.CONTROL: 10})
+    deframer.allow_one(Kind.UPLOAD, 10)
+    deframer.discard(Kind.UPLOAD)
+    deframer.feed(upload)
+    assert deframer.next() is None
+    deframer.feed(upload)
+    with pytest.raises(FrameTooLarge):
+        deframer.next()
+
+
+def test_the_bytes_that_have_arrived_are_counted_of_the_frame_under_way_alone():
+    deframer = Deframer(LIMITS)
+    deframer.feed(joined(Frame(Kind.UPLOAD, bytes(100)))[:35])
+    assert deframer.next() is None
+    assert (deframer.arrived(Kind.UPLOAD), deframer.arrived(Kind.MESSAGE)) == (30, 0)
+    deframer.discard(Kind.UPLOAD)
+    assert deframer.arrived(Kind.UPLOAD) == 30
 
 
 def test_a_large_body_is_written_in_pieces_and_joined_parts_are_not_copied():

@@ -79,7 +79,7 @@ def consortium_of(tmp_path, make_consortium, make_keys):
                 patience=2.0,
             )
             (tmp_path / f"bank-{place}.toml").write_text(dump_party(bank, tmp_path))
-            parties.append(start("party", tmp_path / f"bank-{place}.toml", place, kill.get(place, "nothing")))
+            parties.append(start("party", tmp_path / f"bank-{place}.toml", place, steps, kill.get(place, "nothing")))
         return coordinator, parties
 
     yield make

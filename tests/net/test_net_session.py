@@ -177,7 +177,10 @@ async def test_a_party_that_the_coordinator_does_not_know_reads_its_own_fingerpr
     (talk.folder / "grown.toml").write_text(dump_consortium(grown))
     talk.write_keys("stranger", stranger)
     talk.banks[0].config = replace(
-        talk.banks[0].config, consortium=talk.folder / "grown.toml", identity=talk.folder / "stranger.key"
+        talk.banks[0].config,
+        consortium=talk.folder / "grown.toml",
+        identity=talk.folder / "stranger.key",
+        patience=0.5,
     )
     assert sums(await run_until_the_first_has_failed(talk)) == [0b11110]
     error = talk.banks[0].error
@@ -189,7 +192,7 @@ async def test_a_party_leaves_when_somebody_else_answers_at_the_address(loopback
     talk = loopback()
     other = replace(talk.consortium, coordinator=make_card("coordinator", make_keys("impostor")))
     (talk.folder / "other.toml").write_text(dump_consortium(other))
-    talk.banks[0].config = replace(talk.banks[0].config, consortium=talk.folder / "other.toml")
+    talk.banks[0].config = replace(talk.banks[0].config, consortium=talk.folder / "other.toml", patience=0.5)
     assert sums(await run_until_the_first_has_failed(talk)) == [0b11110]
     assert isinstance(talk.banks[0].error, NotTheCoordinator)
 
@@ -219,3 +222,49 @@ async def test_a_party_that_computed_another_payload_declines_the_coordinators(l
     assert sums(payload)[0] == 0b11011
     assert odd.happened(Happened.DECLINED)
     assert odd.config.payload.read_bytes() == b'{"steps": 2, "sums": [7]}'
+
+
+async def test_a_party_that_begins_with_another_payload_declines_the_first_step_and_keeps_nothing(loopback):
+    talk = loopback()
+    odd = talk.banks[2]
+    odd.initial = b'{"steps": 2, "sums": [], "other": true}'
+    payload = await talk.run(steps=2)
+    assert sums(payload) == [0b11011, 0b11011]
+    assert odd.happened(Happened.DECLINED)
+    assert not odd.happened(Happened.ADOPTED)
+    assert not odd.config.payload.exists()
+    assert "is not the one that we computed" in str(odd.error)
+
+
+async def test_a_sum_that_the_coordinators_workload_refuses_is_an_aborted_session_and_is_tried_again(loopback):
+    talk = loopback()
+    talk.policy = replace(talk.policy, attempts=2)
+    refusals = [ValueError("out of range")]
+
+    def refuse_once(fl_round):
+        if refusals:
+            raise refusals.pop()
+
+    talk.workload.before_advance = refuse_once
+    assert sums(await talk.run()) == [31]
+    assert talk.reports[0].outcome == Aborted(AbortReason.STOPPED)
+    assert [report.included for report in talk.reports] == [frozenset(), frozenset(range(5))]
+    assert all(len(bank.happened(Happened.ABORTED)) == 1 and bank.error is None for bank in talk.banks)
+
+
+async def test_a_sum_that_a_partys_workload_refuses_ends_its_session_and_it_takes_over_the_next_model(loopback, caplog):
+    talk = loopback()
+
+    def refuse(fl_round):
+        if fl_round == 1:
+            raise ValueError("out of range")
+
+    picky = talk.banks[4]
+    picky.workload.before_advance = refuse
+    payload = await talk.run(steps=2)
+    assert sums(payload) == [31, 31]
+    assert "out of range" in picky.happened(Happened.ABORTED)[0].text
+    (adopted,) = picky.happened(Happened.ADOPTED)
+    assert adopted.fl_round == 2
+    assert "took over the coordinator's model of step 2: we were not there when it was computed" in caplog.text
+    assert picky.config.payload.read_bytes() == payload

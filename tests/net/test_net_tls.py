@@ -9,7 +9,18 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mpc.randomness import SeededRandomness
 from net.errors import TlsError
-from net.tls import CLAIMED, Endpoint, Leaf, Pins, RootSecret, issue_leaf, load_root, new_root, tls_context
+from net.tls import (
+    CLAIMED,
+    Endpoint,
+    Leaf,
+    Pins,
+    RootSecret,
+    _key_usage,
+    issue_leaf,
+    load_root,
+    new_root,
+    tls_context,
+)
 from protocols.roster import Card
 
 BANK, OTHER, HUB = "bank-0", "bank-1", "hub"
@@ -131,6 +142,34 @@ def test_a_leaf_is_no_root(leaf_of):
         load_root(leaf_of(BANK).certificate.public_bytes(Encoding.DER))
     with pytest.raises(TlsError):
         load_root(b"")
+
+
+def test_an_expired_root_is_no_pin(secrets):
+    old = new_root(BANK, secrets[BANK].tls_root, now=datetime.now(UTC) - timedelta(days=3651))
+    with pytest.raises(TlsError, match="expired on 20"):
+        load_root(old)
+
+
+def test_a_root_that_may_not_sign_certificates_is_no_pin(secrets, monkeypatch):
+    usage = _key_usage(signs_certificates=False)
+    monkeypatch.setattr("net.tls._key_usage", lambda *, signs_certificates: usage)
+    with pytest.raises(TlsError, match="may sign certificates"):
+        load_root(new_root(BANK, secrets[BANK].tls_root))
+
+
+def test_a_leaf_that_cannot_be_renewed_stays_in_use_and_the_log_says_so(cards, secrets, members, monkeypatch, caplog):
+    endpoint = Endpoint(cards[HUB], secrets[HUB].tls_root, members, server=True)
+    first = endpoint.context()
+    monkeypatch.setattr(endpoint, "_renew_after", datetime.now(UTC) - timedelta(days=1))
+    monkeypatch.setattr("net.tls._load_leaf", _disk_full)
+    assert endpoint.context() is first
+    assert "not renewed, the last one stays" in caplog.text
+    with pytest.raises(TlsError, match=r"no TLS leaf can be written .* No space left"):
+        Endpoint(cards[HUB], secrets[HUB].tls_root, members, server=True)
+
+
+def _disk_full(*_):
+    raise OSError(28, "No space left on device")
 
 
 def test_pins_refuse_a_root_named_for_another_and_a_key_used_twice(cards, secrets):

@@ -179,7 +179,8 @@ def processes() -> Iterator[Start]:
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
+def start(bank) -> Iterator[Start]:
+    """`processes`. They end before the banks do: a bank without a coordinator has no session to wait for."""
     with processes() as run:
         yield run
 
@@ -230,7 +231,8 @@ class Bank(threading.Thread):
             data=own_table(self._config, consortium),
             rand=SystemRandomness(),
         )
-        await run_party(self._config, workload, before_send=self._before_send, stop=stop)
+        initial = initial_payload(consortium.training)
+        await run_party(self._config, workload, initial, before_send=self._before_send, stop=stop)
 
     def end(self) -> None:
         """Between sessions, if it has not ended yet."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from net.config import dump_consortium, load_card, load_consortium
 from net.store import write_whole
@@ -10,14 +10,12 @@ from protocols.roster import PROTOCOL, Card, Consortium, ConsortiumError
 from protocols.session import Variant, smallest_cohort, smallest_threshold
 from veilsum.ceremony.files import write_new
 from veilsum.ceremony.identity import load_identity
-from veilsum.ceremony.model_section import ModelSection, load_model_section
+from veilsum.ceremony.model_section import load_model_section
 from veilsum.ceremony.words import spoken
 from veilsum.errors import Fault
 
 MAX_WEIGHT: Final = 16
 _READABLE: Final = 0o644  # a public file, whatever the umask
-
-_LEARNER: Final = {"epochs": 5, "learning_rate": 0.01, "clip": 2.0, "bits": 16, "rows_per_unit": 400}
 
 
 def create(
@@ -49,7 +47,7 @@ def create(
             colluding=colluding,
             losses=losses,
             max_weight=MAX_WEIGHT,
-            training=_training(load_model_section(schema), rounds, model),
+            training=load_model_section(schema).training(model=model, rounds=rounds),
         )
     except ConsortiumError as exc:
         raise Fault(str(exc)) from exc
@@ -67,8 +65,7 @@ def sign(file: Path, folder: Path) -> tuple[Consortium, str]:
         signed = consortium.signed(identity.keys.identity)
     except ConsortiumError as exc:
         raise Fault(f"{file}: {exc}") from exc
-    write_whole(file, dump_consortium(signed).encode())
-    file.chmod(_READABLE)
+    write_whole(file, dump_consortium(signed).encode(), mode=_READABLE)
     return signed, identity.card.name
 
 
@@ -91,16 +88,3 @@ def _mark(consortium: Consortium, card: Card) -> str:
     if card is consortium.coordinator:
         return " (coordinator)"
     return " (signed)" if card.name in consortium.signatures else ""
-
-
-def _training(section: ModelSection, rounds: int, model: str) -> dict[str, Any]:
-    return {
-        "model": model,
-        "rounds": rounds,
-        **_LEARNER,
-        "seed": 0,
-        "statistics": True,
-        "label": section.label,
-        "positive": section.positive,
-        "schema": section.schema.to_mapping(),
-    }

@@ -29,7 +29,7 @@ def new_identity(name: str, folder: Path) -> Card:
     keys = Keys.generate(SystemRandomness())
     try:
         card = Card.issue(name, keys.identity, new_root(name, keys.tls_root))
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except ConsortiumError as exc:
         raise Fault(str(exc)) from exc
     except OSError as exc:

@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
+
 from fl_integration.own_data import positive_of, read_whole
 from fl_integration.schema import Column, Kind, Schema, SchemaError
 from fl_integration.tabular import draft_schema
@@ -14,6 +16,8 @@ from veilsum.ceremony.toml import literal, toml_key
 from veilsum.errors import Fault
 
 _KEYS: Final = ("label", "positive", "columns")
+
+_LEARNING_RATES: Final = {"linear": 0.01, "mlp": 0.05}
 
 _HEAD: Final = """\
 # What the model sees of a bank's table. Drafted from one bank's file; read it, correct it, agree on it.
@@ -31,10 +35,31 @@ class ModelSection:
     positive: str
     schema: Schema
 
+    def training(self, *, model: str, rounds: int, seed: int = 0, rows_per_unit: int = 400) -> dict[str, Any]:
+        """The table `[training]`, with the learner that did well on tables of some thousand rows. model: its name."""
+        return {
+            "model": model,
+            "rounds": rounds,
+            "epochs": 5,
+            "learning_rate": _LEARNING_RATES[model],
+            "clip": 2.0,
+            "bits": 16,
+            "rows_per_unit": rows_per_unit,
+            "seed": seed,
+            "statistics": True,
+            "label": self.label,
+            "positive": self.positive,
+            "schema": self.schema.to_mapping(),
+        }
+
 
 def draft(file: Path, label: str, positive: str | None) -> ModelSection:
     """From one bank's CSV file. Nothing of a single row is in it. Raises DataError."""
-    frame = read_whole(file, label)
+    return draft_of(read_whole(file, label), label, positive)
+
+
+def draft_of(frame: pd.DataFrame, label: str, positive: str | None) -> ModelSection:
+    """The same from rows that are already there."""
     return ModelSection(label, positive_of(frame, label, positive), draft_schema(frame, label))
 
 

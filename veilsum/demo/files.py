@@ -60,7 +60,7 @@ class Workplace:
 def open_workplace(folder: Path) -> Workplace:
     """Raises WrongUsage unless the folder can be made or is empty: nobody's files are written over."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         taken = any(folder.iterdir())
     except OSError as exc:
         raise WrongUsage(f"--out {folder}: {exc.strerror}: name a new folder") from exc
@@ -71,7 +71,7 @@ def open_workplace(folder: Path) -> Workplace:
 
 def write_tables(place: Workplace, plan: Plan, tables: Sequence[pd.DataFrame], held_out: pd.DataFrame) -> None:
     for bank, table in zip(plan.banks, tables, strict=True):
-        place.party(bank).parent.mkdir()
+        place.party(bank).parent.mkdir(mode=0o700)
         table.to_csv(place.table(bank), index=False)
     held_out.to_csv(place.held_out, index=False)
 

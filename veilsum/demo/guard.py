@@ -11,9 +11,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Final, Self
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -67,11 +69,26 @@ class Keeper:
         self.close()
 
 
+@contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """For this process and those that it starts: what libraries cache, and what a killed process leaves, lies there."""
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = None
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
+
+
 def main() -> None:
     """The keeper's process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    folder = mkdtemp(prefix="veilsum-demo-")
+    folder = tempfile.mkdtemp(prefix="veilsum-demo-")
     try:
         sys.stdout.write(f"{folder}\n")
         sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 FIRST_LOSS = 2
 """The training round in which the banks are lost."""
@@ -27,6 +28,15 @@ class Variant(StrEnum):
     CURIOUS = "curious"
 
 
+@dataclass(frozen=True, slots=True)
+class OwnData:
+    """A CSV file in place of invented transactions. positive: the label's value that counts as 1, None: as drafted."""
+
+    file: Path
+    label: str
+    positive: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     banks: int = 5
@@ -36,3 +46,4 @@ class Options:
     model: Model = Model.LINEAR
     seed: int = 0
     variant: Variant = Variant.ACTIVE
+    own: OwnData | None = None

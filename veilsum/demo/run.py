@@ -6,17 +6,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fl_integration import synthetic
 from fl_integration.rounds import evaluate, train_alone, train_pooled
-from fl_integration.schema import Schema, Table
+from fl_integration.schema import Table
 from fl_integration.tabular import load_table
 from net.config import Address
 from veilsum.demo.crew import Crew, Event
 from veilsum.demo.files import COORDINATOR, Workplace, open_workplace, write_consortium, write_party, write_tables
-from veilsum.demo.guard import Keeper
+from veilsum.demo.guard import Keeper, temporary_files_in
 from veilsum.demo.plan import Plan
 from veilsum.demo.recording import Recording, is_exact
 from veilsum.demo.results import Dropped, Results, RoundResult, Scores
+from veilsum.demo.source import Source, source_of
 from veilsum.demo.tables import show_plan, show_results, show_round
 from veilsum.errors import Fault
 
@@ -27,12 +27,13 @@ def run_demo(planned: Plan, *, out: Path | None, json: bool) -> None:
     Raises WrongUsage when `out` cannot be used, Fault when a process fails or a sum is not exact.
     """
     console = Console(stderr=json, highlight=False)
-    with Keeper() as keeper:
+    with Keeper() as keeper, temporary_files_in(keeper.folder):
         place = open_workplace(out or keeper.folder / "demo")
         show_plan(console, planned)
         recording = Recording(keeper.folder / "recording")
         recording.folder.mkdir()
-        results = _Demo(planned, place, recording, console).run(keeper)
+        source = source_of(planned.options)
+        results = _Demo(planned, place, recording, console, source).run(keeper)
     show_results(console, results)
     if json:
         sys.stdout.write(f"{results.to_json()}\n")
@@ -41,14 +42,12 @@ def run_demo(planned: Plan, *, out: Path | None, json: bool) -> None:
 
 
 class _Demo:
-    def __init__(self, planned: Plan, place: Workplace, recording: Recording, console: Console) -> None:
+    def __init__(self, planned: Plan, place: Workplace, recording: Recording, console: Console, source: Source) -> None:
         self._plan = planned
         self._place = place
         self._recording = recording
         self._console = console
-        self._training = synthetic.training(
-            planned.options.model.value, rounds=planned.options.rounds, seed=planned.options.seed
-        )
+        self._source = source
         self._lost = frozenset(planned.lost)
         self._all_exact = True
 
@@ -62,14 +61,13 @@ class _Demo:
         return Results(protocol="secagg", rounds=rounds, auc=scores, exact=self._all_exact)
 
     def _write(self) -> None:
-        options = self._plan.options
-        tables = synthetic.transactions(options.banks, options.seed)
-        write_tables(self._place, self._plan, tables, synthetic.held_out(options.seed))
-        write_consortium(self._place, self._plan, self._training)
+        source = self._source
+        write_tables(self._place, self._plan, source.tables, source.held_out)
+        write_consortium(self._place, self._plan, source.training)
 
     def _load(self, path: Path) -> Table:
-        schema = Schema.from_mapping(self._training["schema"])
-        return load_table(path, schema, label=synthetic.LABEL, positive="1")
+        source = self._source
+        return load_table(path, source.schema, label=source.label, positive=source.positive)
 
     # Training
 
@@ -95,7 +93,7 @@ class _Demo:
             crew.finish(self._lost)
             raise Fault("the coordinator ended before it listened")
         for bank in self._plan.banks:
-            write_party(place, self._plan, bank, Address(listening["host"], listening["port"]), synthetic.LABEL)
+            write_party(place, self._plan, bank, Address(listening["host"], listening["port"]), self._source.label)
             stage = [self._plan.options.stage.value] if bank in self._lost else []
             crew.start(bank, place.log(bank), "party", str(place.party(bank)), folder, bank, *stage)
         yield from (event for event in events if event["included"])
@@ -120,11 +118,12 @@ class _Demo:
     def _compare(self, held_out: Table) -> Scores:
         """The same learner with as many passes in all, on each table alone and on all of them."""
         tables = {bank: self._load(self._place.table(bank)) for bank in self._plan.banks}
+        training = self._source.training
         last = self._recording.payload(self._plan.options.rounds).read_bytes()
         return Scores(
-            alone={bank: _auc(train_alone(self._training, table), held_out) for bank, table in tables.items()},
+            alone={bank: _auc(train_alone(training, table), held_out) for bank, table in tables.items()},
             federated=_auc(last, held_out),
-            pooled=_auc(train_pooled(self._training, list(tables.values())), held_out),
+            pooled=_auc(train_pooled(training, list(tables.values())), held_out),
         )
 
 
