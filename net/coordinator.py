@@ -220,7 +220,7 @@ class _Coordinator:
 
     async def _farewell(self, held: Held) -> None:
         """Tells everybody that no step is left, gives the last payload to those who lack it, and waits until they
-        have gone."""
+        have gone. A coordinator that is started when all is done waits for them to come, too."""
         hall, finished = self.hall, TrainingFinished(held.fl_round, held.digest)
         hall.catch_up()
         for peer in hall.peers.values():
@@ -233,7 +233,9 @@ class _Coordinator:
                 case Said(_, peer, Want(payload=held.digest)):
                     peer.post(Kind.PAYLOAD, held.payload)
 
-        await gather(self._policy.of(ASSEMBLE).patience, hall.next_event, answer, lambda: not hall.peers)
+        await gather(
+            self._policy.of(ASSEMBLE).patience, hall.next_event, answer, lambda: hall.stopping or not hall.expected
+        )
 
 
 class _Asking:

@@ -2,6 +2,7 @@
 
 import logging
 import ssl
+from collections.abc import Callable
 
 import trio
 
@@ -22,13 +23,22 @@ class Dialler:
     """Dials with growing delays. The patience begins with the first try after we were last welcome.
 
     Who shows another certificate, or does not admit us, may be an impostor, or may hold an older file: what it said is
-    remembered for the end, and we dial again.
+    remembered for the end, and we dial again. on_refusal: told once of each reason.
     """
 
-    def __init__(self, config: PartyConfig, endpoint: Endpoint, consortium: str, stop: trio.Event) -> None:
+    def __init__(
+        self,
+        config: PartyConfig,
+        endpoint: Endpoint,
+        consortium: str,
+        *,
+        on_refusal: Callable[[str], None],
+        stop: trio.Event,
+    ) -> None:
         self._config = config
         self._endpoint = endpoint
         self._consortium = consortium
+        self._on_refusal = on_refusal
         self._stop = stop
         self._backoff = Backoff(SystemRandomness())
         self._give_up_at: float | None = None
@@ -42,6 +52,7 @@ class Dialler:
     def turned_away(self, reason: NetError) -> None:
         """This try came to nothing."""
         if str(reason) != str(self._reason):
+            self._on_refusal(f"{reason}; trying again")
             log.warning("%s; trying again", reason)
         self._reason = reason
 

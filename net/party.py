@@ -44,6 +44,7 @@ log = logging.getLogger("veilsum.party")
 
 class Happened(StrEnum):
     CONNECTED = "connected"
+    TURNED_AWAY = "turned-away"  # not the coordinator, or it does not admit us; it is dialled again
     LOST = "lost"  # the connection; it is dialled again
     TASK = "task"  # taken, training starts
     TRAINED = "trained"
@@ -146,8 +147,11 @@ class _Party:
                 f"{config.consortium}: the variant is {self.consortium.variant.value}, our terms accept "
                 f"{config.terms.variant.value}: change [terms] variant only if that is what you want"
             )
-        self.dialler = Dialler(config, endpoint, self.consortium.name, stop)
+        self.dialler = Dialler(config, endpoint, self.consortium.name, on_refusal=self._turned_away, stop=stop)
         self._initial = initial
+
+    def _turned_away(self, text: str) -> None:
+        self.on_event(PartyEvent(Happened.TURNED_AWAY, text=text))
 
     async def take_part(self) -> None:
         stored = await trio.to_thread.run_sync(read_payload, self.config.payload)

@@ -61,6 +61,7 @@ def _coordinate(file: Path, logger: logging.Logger) -> None:
 
 _TEXTS: Final = {
     Happened.CONNECTED: "connected to the coordinator",
+    Happened.TURNED_AWAY: "{text}",
     Happened.LOST: "the connection to the coordinator is lost, dialling again",
     Happened.TASK: "training on our own rows",
     Happened.TRAINED: "trained, waiting for the others",

@@ -194,6 +194,7 @@ async def test_who_is_not_admitted_at_first_dials_again(liar):
     bank = await liar.meet(close, close, handing(Finished(4, model_digest(LAST)), LAST))
     assert bank.error is None
     assert bank.happened(Happened.FINISHED)
+    assert len(bank.happened(Happened.TURNED_AWAY)) == 1
     assert not bank.happened(Happened.LOST)
 
 

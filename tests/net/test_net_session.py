@@ -268,3 +268,14 @@ async def test_a_sum_that_a_partys_workload_refuses_ends_its_session_and_it_take
     assert adopted.fl_round == 2
     assert "took over the coordinator's model of step 2: we were not there when it was computed" in caplog.text
     assert picky.config.payload.read_bytes() == payload
+
+
+async def test_a_coordinator_that_is_started_when_all_is_done_gives_a_lost_bank_the_last_payload(loopback):
+    talk = loopback()
+    talk.banks[2].kill_at = "MaskedInput"
+    payload = await talk.run(steps=2)
+    assert not talk.banks[2].config.payload.exists() or talk.banks[2].config.payload.read_bytes() != payload
+    talk.banks[2].kill_at, talk.banks[2].error = None, None
+    assert await talk.run(steps=2) == payload
+    assert all(bank.error is None for bank in talk.banks)
+    assert all(bank.config.payload.read_bytes() == payload for bank in talk.banks)

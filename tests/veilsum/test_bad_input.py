@@ -91,6 +91,11 @@ def test_a_model_of_another_training(place, veilsum, models, command):
 # --- the network ---
 
 
+def impatient(file):
+    """This party.toml, of a party that does not try for long."""
+    return edit(file, "patience = 600.0", "patience = 0.5")
+
+
 def test_a_coordinator_that_is_not_there(place, veilsum):
     file = edit(place.party("a"), "patience = 600.0", "patience = 0.3")
     said = veilsum("party", file)
@@ -152,7 +157,7 @@ class Shifted(datetime):
 def test_a_certificate_that_is_not_valid_yet_or_has_expired(place, veilsum, waiting_coordinator, monkeypatch, gap):
     monkeypatch.setattr(Shifted, "gap", gap)
     monkeypatch.setattr("net.tls.datetime", Shifted)
-    said = veilsum("party", place.party("a", address=waiting_coordinator))
+    said = veilsum("party", impatient(place.party("a", address=waiting_coordinator)))
     assert (said.status, "closed the connection at once" in said.complaint) == (1, True)
     assert "the clock of one side is wrong" in said.complaint
 
@@ -164,7 +169,7 @@ def test_a_certificate_of_nobody_that_the_coordinator_knows(place, veilsum, wait
     place.path("stranger", "data.csv").write_bytes(place.path("a", "data.csv").read_bytes())
     place.consortium.rename(place.path("old.toml"))
     assert place.create(["a", "b", "c", "d", "stranger"]).status == 0
-    said = veilsum("party", place.party("stranger", address=waiting_coordinator))
+    said = veilsum("party", impatient(place.party("stranger", address=waiting_coordinator)))
     assert (said.status, "does not hold our card" in said.complaint) == (1, True)
     identity = load_consortium(place.consortium).find("stranger").verify_key
     assert identity.fingerprint in said.complaint
@@ -175,7 +180,8 @@ def test_a_certificate_of_somebody_else_than_our_coordinator(place, veilsum, wai
     place.identity("impostor")
     place.consortium.rename(place.path("old.toml"))
     assert place.create(["a", "b", "c", "d"], coordinator="impostor").status == 0
-    said = veilsum("party", place.party("a", address=waiting_coordinator))
+    said = veilsum("party", impatient(place.party("a", address=waiting_coordinator)))
+    assert "trying again" in said.out
     assert (said.status, "is not the coordinator of" in said.complaint) == (1, True)
     assert "check the address" in said.complaint
 

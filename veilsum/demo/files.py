@@ -77,7 +77,7 @@ def write_tables(place: Workplace, plan: Plan, tables: Sequence[pd.DataFrame], h
 
 
 def write_consortium(place: Workplace, plan: Plan, training: Mapping[str, Any]) -> None:
-    """The key files, consortium.toml and coordinator.toml."""
+    """The key files and consortium.toml."""
     coordinator = _new_member(COORDINATOR, place.folder / "coordinator.key")
     members = tuple(_new_member(bank, place.party(bank).with_name("identity.key")) for bank in plan.banks)
     consortium = Consortium(
@@ -93,10 +93,15 @@ def write_consortium(place: Workplace, plan: Plan, training: Mapping[str, Any]) 
         training=training,
     )
     place.consortium.write_text(dump_consortium(consortium), encoding="utf-8")
+
+
+def write_coordinator(place: Workplace, listen: Address) -> None:
+    """coordinator.toml. First with port 0; again with the port that the system chose, for whoever runs it by hand."""
     config = CoordinatorConfig(
         consortium=place.consortium,
         identity=place.folder / "coordinator.key",
         payload=place.folder / "model.npz",
+        listen=listen,
         policy=Policy(RoundPolicy(PATIENCE)),
     )
     place.coordinator.write_text(dump_coordinator(config, place.folder), encoding="utf-8")

@@ -11,7 +11,15 @@ from fl_integration.schema import Table
 from fl_integration.tabular import load_table
 from net.config import Address
 from veilsum.demo.crew import Crew, Event
-from veilsum.demo.files import COORDINATOR, Workplace, open_workplace, write_consortium, write_party, write_tables
+from veilsum.demo.files import (
+    COORDINATOR,
+    Workplace,
+    open_workplace,
+    write_consortium,
+    write_coordinator,
+    write_party,
+    write_tables,
+)
 from veilsum.demo.guard import Keeper, temporary_files_in
 from veilsum.demo.plan import Plan
 from veilsum.demo.recording import Recording, is_exact
@@ -64,6 +72,7 @@ class _Demo:
         source = self._source
         write_tables(self._place, self._plan, source.tables, source.held_out)
         write_consortium(self._place, self._plan, source.training)
+        write_coordinator(self._place, Address("127.0.0.1", 0))
 
     def _load(self, path: Path) -> Table:
         source = self._source
@@ -92,8 +101,10 @@ class _Demo:
         if listening is None:
             crew.finish(self._lost)
             raise Fault("the coordinator ended before it listened")
+        address = Address(listening["host"], listening["port"])
+        write_coordinator(place, address)
         for bank in self._plan.banks:
-            write_party(place, self._plan, bank, Address(listening["host"], listening["port"]), self._source.label)
+            write_party(place, self._plan, bank, address, self._source.label)
             stage = [self._plan.options.stage.value] if bank in self._lost else []
             crew.start(bank, place.log(bank), "party", str(place.party(bank)), folder, bank, *stage)
         yield from (event for event in events if event["included"])
