@@ -182,7 +182,7 @@ class _Coordinator:
         if not isinstance(outcome, Finished):
             log.warning("step %d: aborted: %s", report.fl_round, outcome.reason.value)
             return None
-        log.info("step %d: the sum covers %d parties", report.fl_round, len(report.included))
+        log.debug("step %d: the sum covers %d parties", report.fl_round, len(report.included))
         return advanced[0]
 
     def _params(self, held: Held) -> SessionParams:

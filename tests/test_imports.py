@@ -29,6 +29,7 @@ LIVES_IN = {
     "tomlkit": ("net/config.py",),
     "torch": ("fl_integration/torch_models.py",),
     "sklearn": ("fl_integration/linear.py",),
+    "mnemonic": ("veilsum/ceremony/words.py",),
     "rich": ("veilsum",),
     "typer": ("veilsum",),
 }
