@@ -11,7 +11,7 @@ import veilsum
 from fl_integration import synthetic
 from net.config import Address
 from veilsum import cli
-from veilsum.demo.files import open_workplace, write_consortium, write_party, write_tables
+from veilsum.demo.files import open_workplace, write_consortium, write_coordinator, write_party, write_tables
 from veilsum.demo.options import Options
 from veilsum.demo.plan import plan
 
@@ -107,6 +107,7 @@ def test_a_coordinator_and_three_parties_train_from_their_files(tmp_path):
     place = open_workplace(tmp_path)
     write_tables(place, planned, synthetic.transactions(3, 0, (200, 250, 300)), synthetic.held_out(0, rows=100))
     write_consortium(place, planned, synthetic.training("linear", rounds=2))
+    write_coordinator(place, Address("127.0.0.1", 0))
     coordinator = start("coordinator", place.coordinator)
     host, _, port = coordinator.stdout.readline().split()[-1].rpartition(":")
     for bank in planned.banks:

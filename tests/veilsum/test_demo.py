@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-c", "from veilsum.cli import main; main()", "demo"]
+# a test run in the background of a shell ignores SIGINT, and what it starts would too
+HEARS_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+COMMAND = [sys.executable, "-c", f"{HEARS_SIGINT}; from veilsum.cli import main; main()", "demo"]
 
 pytestmark = pytest.mark.slow
 
