@@ -17,7 +17,6 @@ from mpc.prg import Seed
 from mpc.randomness import Randomness
 
 KEY_BYTES: Final = 32
-SIGNATURE_BYTES: Final = 64
 
 _P25519: Final = 2**255 - 19
 

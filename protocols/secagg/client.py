@@ -43,7 +43,7 @@ from protocols.messages import (
     UnmaskShares,
 )
 from protocols.secagg import bindings, snapshots
-from protocols.secagg.shares import SHARE_BYTES, pack_shares, unpack_shares
+from protocols.secagg.shares import SHARE_BYTES, pack_share, pack_shares, unpack_shares
 from protocols.secagg.states import (
     AwaitingConfirmations,
     AwaitingInvitation,
@@ -414,8 +414,7 @@ def _deal(state: AwaitingRoster, session: bytes, threshold: int, parties: int) -
     secrets = np.concatenate([self_secret, shamir.to_limbs(state.mask_secret.raw)])
     rows = shamir.split(secrets, threshold=threshold, points=range(1, parties + 1), field=M31, rand=rand)
     of_b, of_s = pack_shares(rows[:, : shamir.LIMBS]), pack_shares(rows[:, shamir.LIMBS :])
-    (packed,) = pack_shares(self_secret[None, :])
-    return packed, [b + s for b, s in zip(of_b, of_s, strict=True)]
+    return pack_share(self_secret), [b + s for b, s in zip(of_b, of_s, strict=True)]
 
 
 def _accuse(dealer: PartyId) -> Step:

@@ -24,6 +24,12 @@ def pack_shares(rows: FieldVector) -> list[bytes]:
     return [row.tobytes() for row in np.packbits(bits, axis=1, bitorder="little")]
 
 
+def pack_share(row: FieldVector) -> bytes:
+    """row: (9,). What b is stored and committed to as; every share has the same form."""
+    (packed,) = pack_shares(row[None, :])
+    return packed
+
+
 def unpack_shares(shares: Sequence[bytes]) -> FieldVector:
     """(count, 9) elements. Raises FieldError unless each share is the packing of nine elements of the field."""
     if any(len(share) != SHARE_BYTES for share in shares):

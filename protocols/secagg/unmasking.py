@@ -20,7 +20,7 @@ from protocols import masking
 from protocols.errors import PartyId
 from protocols.messages import AdvertiseKeys, Commitment
 from protocols.secagg import bindings
-from protocols.secagg.shares import pack_shares, unpack_shares
+from protocols.secagg.shares import pack_share, unpack_shares
 from protocols.session import SessionParams
 from protocols.wire import PartySet
 
@@ -65,7 +65,7 @@ class Transcript:
     def self_seeds(self, shares: Mapping[PartyId, Shares]) -> Iterator[Seed]:
         """The self-mask seeds of U3, from shares by owner. Raises UnmaskFailed."""
         for owner, secret in self._rebuild(shares, self._is_self_secret):
-            yield bindings.self_seed(self.shared, owner, _packed(secret))
+            yield bindings.self_seed(self.shared, owner, pack_share(secret))
 
     def leaves_of_dropped(self, shares: Mapping[PartyId, Shares]) -> LeafSeeds:
         """Every leaf seed of the lost parties, from shares of their mask secrets. Raises UnmaskFailed."""
@@ -154,7 +154,7 @@ class Transcript:
 
     def _is_self_secret(self, owner: PartyId, secret: FieldVector) -> bool:
         expected = self.commitments[owner]
-        return not expected or bindings.self_commitment(self.session, owner, _packed(secret)) == expected
+        return not expected or bindings.self_commitment(self.session, owner, pack_share(secret)) == expected
 
     def _is_mask_secret(self, owner: PartyId, limbs: FieldVector) -> bool:
         try:
@@ -174,8 +174,3 @@ def _product(
     """(owners, 9): every owner's secret from the same holders."""
     rows = {points[holder]: unpack_shares([shares[owner][holder] for owner in owners]).ravel() for holder in holders}
     return shamir.reconstruct(rows, threshold=threshold, field=M31).reshape(len(owners), shamir.LIMBS)
-
-
-def _packed(secret: FieldVector) -> bytes:
-    (packed,) = pack_shares(secret[None, :])
-    return packed
