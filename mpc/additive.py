@@ -17,9 +17,17 @@ def split(
     if parties < 2:
         raise ValueError(f"sharing takes two parties or more, not {parties}")
     seeds = tuple(Seed(rand.bytes(SEED_BYTES)) for _ in range(parties - 1))
+    return seeds, explicit_share(vector, seeds, field=field, label=label)
+
+
+def explicit_share(vector: FieldVector, seeds: Sequence[Seed], *, field: PrimeField, label: str) -> FieldVector:
+    """The share that makes `vector` together with those of `seeds`: it less what they stand for.
+
+    Raises FieldError when `vector` is not over the field.
+    """
     explicit = field.check(vector).copy()
     accumulate(explicit, field, label, plus=(), minus=seeds)
-    return seeds, explicit
+    return explicit
 
 
 def combine(seeds: Sequence[Seed], explicit: FieldVector, *, field: PrimeField, label: str) -> FieldVector:

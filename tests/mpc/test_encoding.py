@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpc.encoding import Counter, Encoding, EncodingError, Metric, NotEnoughHeadroom
+from mpc.encoding import Counter, Encoding, EncodingError, Metric, NotEnoughHeadroom, Span, uniform, whole_numbers
 from mpc.field import M31, M61, PrimeField
 from mpc.randomness import SeededRandomness
 
@@ -16,8 +16,8 @@ def rand():
     return SeededRandomness(b"encoding")
 
 
-def small(**changes):
-    return Encoding.fitting(**{"length": 4, "clip": 1.0, "clients": 5, **changes})
+def small(*, length=4, clip=1.0, **changes):
+    return Encoding.fitting(**{"spans": uniform(length, clip), "clients": 5, **changes})
 
 
 def floats(*values):
@@ -61,18 +61,18 @@ def test_no_smaller_field_would_do_and_the_chosen_one_does(clients, bits):
 
 def test_a_field_that_is_too_small_is_refused_with_the_remedy():
     with pytest.raises(NotEnoughHeadroom, match=r"need 23 bits, the field has 20: give up 3: use at most 13 bits"):
-        Encoding(length=4, clip=1.0, clients=100, bits=16, field=PrimeField.with_bits(20))
-    Encoding(length=4, clip=1.0, clients=100, bits=13, field=PrimeField.with_bits(20))
+        Encoding(spans=uniform(4, 1.0), clients=100, bits=16, field=PrimeField.with_bits(20))
+    Encoding(spans=uniform(4, 1.0), clients=100, bits=13, field=PrimeField.with_bits(20))
 
 
 def test_a_sum_that_would_reach_the_modulus_itself_is_refused():
     with pytest.raises(NotEnoughHeadroom, match="give up 1: use at most 30 bits"):
-        Encoding(length=4, clip=1.0, clients=1, bits=31, field=M31)  # 2^31 - 1 is the modulus
+        Encoding(spans=uniform(4, 1.0), clients=1, bits=31, field=M31)  # 2^31 - 1 is the modulus
 
 
 def test_weights_that_leave_no_bit_are_refused():
     with pytest.raises(NotEnoughHeadroom, match="use smaller weights"):
-        Encoding(length=4, clip=1.0, clients=100, bits=1, max_weight=20_000, field=PrimeField.with_bits(20))
+        Encoding(spans=uniform(4, 1.0), clients=100, bits=1, max_weight=20_000, field=PrimeField.with_bits(20))
 
 
 def test_nothing_larger_than_m61_is_offered():
@@ -164,7 +164,7 @@ def test_everybody_at_the_top_of_the_range_with_the_largest_weight_is_exact(bits
 
 
 def test_a_count_of_ten_times_ten_million_fits_a_field_of_twenty_bits():
-    encoding = Encoding(length=1, clip=1.0, clients=10, bits=16, counters=(ROWS,), field=PrimeField.with_bits(20))
+    encoding = Encoding(spans=uniform(1, 1.0), clients=10, bits=16, counters=(ROWS,), field=PrimeField.with_bits(20))
     rand = SeededRandomness(b"rows")
     vectors = [encoding.encode(floats(0), counters={"rows": ROWS.bound - i}, rand=rand) for i in range(10)]
     assert encoding.vector_length == 1 + 1 + 1 + 2  # 24 bits of count in digits of 16
@@ -196,6 +196,63 @@ def test_a_long_vector_is_the_same_as_its_values_one_by_one(rand):
     update = np.linspace(-1, 1, length, dtype=np.float32)
     decoded = encoding.decode_sum(encoding.encode(update, rand=rand))
     assert np.abs(decoded.mean - update).max() <= encoding.error_bound
+
+
+# --- spans
+
+
+def test_each_span_has_its_own_range_and_its_own_bound(rand):
+    spans = (Span(3, -1.0, 1.0), Span(70_000, 0.0, 1e-3), Span(2, -500.0, 100.0))
+    encoding = Encoding.fitting(spans=spans, clients=2, bits=12)
+    generator = np.random.default_rng(4)
+    update = np.concatenate([generator.uniform(span.low, span.high, span.length) for span in spans]).astype(np.float32)
+    other = np.concatenate([np.full(span.length, span.high + 1) for span in spans]).astype(np.float32)
+    decoded = encoding.decode_sum(field_sum(encoding, [encoding.encode(one, rand=rand) for one in (update, other)]))
+    start = 0
+    for span, bound in zip(spans, encoding.error_bounds, strict=True):
+        part = slice(start, start + span.length)
+        error = np.abs(decoded.mean[part] - (update[part].astype(np.float64) + span.high) / 2)
+        assert error.max() <= bound < 2 * (span.high - span.low) / 2**12
+        start += span.length
+    assert encoding.error_bound == max(encoding.error_bounds)
+    assert decoded.clipped == encoding.length == start
+
+
+@pytest.mark.parametrize("bits", [2, 8, 16, 24, 32])
+def test_whole_numbers_of_every_size_are_exact_in_a_span_of_one_level_a_unit(bits, rand):
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    exact = [number for number in range(-50, 51) if low <= number <= high]
+    exact += [number for number in (low, low + 1, 3 * high // 7) if abs(number) <= 2**24]  # of float32
+    update = np.array(exact, dtype=np.float32)
+    encoding = Encoding.fitting(spans=(whole_numbers(len(update), bits),), clients=3, bits=bits, max_weight=5)
+    vectors = [encoding.encode(update, weight=weight, rand=rand) for weight in (1, 5, 3)]
+    decoded = encoding.decode_sum(field_sum(encoding, vectors))
+    assert decoded.mean.tolist() == exact
+    assert decoded.clipped == 0
+
+
+def test_the_mean_of_whole_numbers_is_as_exact_as_its_float32(rand):
+    encoding = Encoding.fitting(spans=(*uniform(2, 1.0), whole_numbers(2, 16)), clients=2)
+    vectors = [encoding.encode(floats(0, 0, 7, -30_000), rand=rand), encoding.encode(floats(0, 0, 8, 100), rand=rand)]
+    assert encoding.decode_sum(field_sum(encoding, vectors)).mean[2:].tolist() == [7.5, -14_950.0]
+    assert encoding.error_bounds[1] == pytest.approx(2**15 * 2**-23)
+
+
+def test_an_update_of_no_values_carries_its_metrics_and_its_weight(rand):
+    encoding = Encoding.fitting(spans=(), clients=2, max_weight=3, metrics=(LOSS,))
+    decoded = encoding.decode_sum(encoding.encode(floats(), weight=3, metrics={"loss": 10.0}, rand=rand))
+    assert (decoded.mean.shape, decoded.total_weight, decoded.metrics) == ((0,), 3, {"loss": 10.0})
+    assert encoding.error_bound == 0.0
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2.0, 1.0), (0.0, float("inf")), (float("nan"), 1.0)])
+def test_a_span_without_a_finite_range_or_without_values_is_refused(low, high):
+    with pytest.raises(EncodingError, match="low < high"):
+        Span(1, low, high)
+    with pytest.raises(EncodingError, match="one value or more"):
+        Span(0, -1.0, 1.0)
+    with pytest.raises(EncodingError, match=r"bits are 1\.\.32"):
+        whole_numbers(1, 0)
 
 
 # --- clipping and rounding
@@ -326,6 +383,6 @@ def test_the_same_input_decodes_alike_in_a_larger_field(rand):
     update = floats(0.25, -0.5, 1, -1)
     means = []
     for field in (M31, M61):
-        encoding = Encoding(length=4, clip=1.0, clients=5, field=field)
+        encoding = Encoding(spans=uniform(4, 1.0), clients=5, field=field)
         means.append(encoding.decode_sum(encoding.encode(update, rand=SeededRandomness(b"one"))).mean.tolist())
     assert means[0] == means[1]

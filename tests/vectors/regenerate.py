@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))  # for `convers
 from conversation import Room
 
 from mpc import prg, shamir
-from mpc.encoding import Counter, Encoding, Metric
+from mpc.encoding import Counter, Encoding, Metric, uniform
 from mpc.field import M31, M61, PrimeField
 from mpc.prg import Seed
 from mpc.randomness import SeededRandomness
@@ -212,9 +212,10 @@ SPEC: dict[str, Any] = {
 
 def encoding_of(spec: dict[str, Any]) -> Encoding:
     """The encoding that a vector file describes."""
-    plain = {key: spec[key] for key in ("length", "clip", "clients", "bits", "max_weight")}
+    plain = {key: spec[key] for key in ("clients", "bits", "max_weight")}
     return Encoding(
         **plain,
+        spans=uniform(spec["length"], spec["clip"]),
         field=PrimeField(spec["modulus"]),
         metrics=tuple(Metric(*metric) for metric in spec["metrics"]),
         counters=tuple(Counter(*counter) for counter in spec["counters"]),
