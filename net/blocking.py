@@ -1,5 +1,8 @@
-"""Both processes as plain calls, for programs without an event loop of their own."""
+"""Both processes as plain calls, for programs without an event loop of their own; a party also in its own thread."""
 
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -23,3 +26,56 @@ def take_part(
 ) -> None:
     """`run_party`, to its end."""
     trio.run(partial(run_party, config, workload, initial, before_send=before_send, on_event=on_event))
+
+
+class PartyThread:
+    """`run_party` in a thread, so that its caller can be any program.
+
+    The workload's `contribute` may wait for that program: it is left alone when its session is over. on_event is called
+    in the thread; so is on_end, once and last, with the error that ended it or None. A caller that waits for the
+    thread must be woken by on_end.
+    """
+
+    def __init__(
+        self,
+        config: PartyConfig,
+        workload: Workload,
+        initial: bytes,
+        *,
+        on_event: OnEvent,
+        on_end: Callable[[Exception | None], None],
+    ) -> None:
+        self._run_party = partial(run_party, config, workload, initial, on_event=on_event, abandon_training=True)
+        self._on_end = on_end
+        self._running: tuple[trio.lowlevel.TrioToken, trio.CancelScope] | None = None
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="veilsum party", daemon=True)
+
+    def start(self) -> None:
+        """Returns at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it where it stands, closes its connection and waits for its end, which takes no answer of anybody."""
+        self._started.wait()
+        if self._running is not None:
+            token, scope = self._running
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(scope.cancel)
+        self._thread.join()
+
+    def _run(self) -> None:
+        error: Exception | None = None
+        try:
+            trio.run(self._take_part)
+        except Exception as exc:
+            error = exc
+        finally:
+            self._started.set()
+            self._on_end(error)
+
+    async def _take_part(self) -> None:
+        with trio.CancelScope() as scope:
+            self._running = (trio.lowlevel.current_trio_token(), scope)
+            self._started.set()
+            await self._run_party(stop=trio.Event())

@@ -17,11 +17,21 @@ from typing import Any, Final, TypeVar
 import tomlkit
 from tomlkit.items import Table as TomlTable
 
+from mpc.keys import VerifyKey
 from net.errors import ConfigError
 from net.policy import ASSEMBLE, Policy, RoundPolicy
+from protocols.errors import PartyId
 from protocols.messages import Round
 from protocols.roster import Card, Consortium, ConsortiumError
-from protocols.session import SMALLEST_COHORT, Variant
+from protocols.session import (
+    RETRIES_AFTER_REVEAL,
+    SMALLEST_CHANGE,
+    SMALLEST_COHORT,
+    Subject,
+    Terms,
+    Variant,
+    VectorSpec,
+)
 
 DEFAULT_PATIENCE: Final = 600.0  # seconds that a party looks for its coordinator
 
@@ -30,6 +40,7 @@ _CONSORTIUM_KEYS: Final = (
     "name", "version", "protocol", "variant", "colluding", "losses", "max_weight", "training", "member", "coordinator",
     "signatures",
 )  # fmt: skip
+_GUARD_KEYS: Final = ("smallest_change", "strict", "retries_after_reveal")
 _ROUND_NAMES: Final = (ASSEMBLE, *(name.value for name in Round if name is not Round.DONE))
 
 T = TypeVar("T")
@@ -70,24 +81,61 @@ class PartyTerms:
     max_colluding: int
     cohort: int = SMALLEST_COHORT
     variant: Variant = Variant.ACTIVE
+    smallest_change: int = SMALLEST_CHANGE
+    strict: bool = False
+    retries_after_reveal: int = RETRIES_AFTER_REVEAL
+
+    def accepting(self, subject: Subject, spec: VectorSpec, members: Mapping[PartyId, VerifyKey]) -> Terms:
+        """The terms of one session: this policy, and what the party computed itself of what is summed."""
+        return Terms(
+            subject=subject,
+            members=members,
+            spec=spec,
+            max_colluding=self.max_colluding,
+            cohort=self.cohort,
+            variant=self.variant,
+            smallest_change=self.smallest_change,
+            strict=self.strict,
+            retries_after_reveal=self.retries_after_reveal,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class PartyConfig:
     """address: the coordinator's. patience: seconds that the party looks for it.
 
-    data, label, positive: for the workload; label and positive None: as the consortium's file says.
+    data, label, positive: for the workload; data None: a program contributes; label and positive None: as the
+    consortium's file says.
     """
 
     consortium: Path
     identity: Path
     payload: Path
     address: Address
-    data: Path
     terms: PartyTerms
+    data: Path | None = None
     label: str | None = None
     positive: str | None = None
     patience: float = DEFAULT_PATIENCE
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """node.toml: a party inside another framework, which carries its messages. ledger: the file that it keeps."""
+
+    consortium: Path
+    identity: Path
+    ledger: Path
+    terms: PartyTerms
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """server.toml: the coordinator's half inside another framework."""
+
+    consortium: Path
+    identity: Path
+    policy: Policy = field(default_factory=Policy)
 
 
 class _Table:
@@ -166,7 +214,8 @@ class _Table:
 
 
 _KIND_NAMES: Final[Mapping[type, str]] = {
-    str: "text in quotes", int: "a whole number", float: "a number", dict: "a table", list: "a list",
+    str: "text in quotes", bool: "true or false", int: "a whole number", float: "a number", dict: "a table",
+    list: "a list",
 }  # fmt: skip
 
 
@@ -265,13 +314,12 @@ def _card_table(card: Card) -> TomlTable:
 def load_coordinator(path: Path) -> CoordinatorConfig:
     """Raises ConfigError."""
     table = _read(path, ("consortium", "identity", "payload", "listen", "policy"))
-    defaults = table.get("policy", dict, {})
     return CoordinatorConfig(
         consortium=table.path("consortium"),
         identity=table.path("identity"),
         payload=table.path("payload"),
         listen=table.address("listen"),
-        policy=_policy(_Table(defaults, path, ("patience", "hoped_for", "attempts", *_ROUND_NAMES), "policy")),
+        policy=_policies(table, path),
     )
 
 
@@ -281,11 +329,7 @@ def dump_coordinator(config: CoordinatorConfig, folder: Path) -> str:
     for key in ("consortium", "identity", "payload"):
         document.add(key, _relative(getattr(config, key), folder))
     document.add("listen", str(config.listen))
-    policy = _round_table(config.policy.default)
-    policy.add("attempts", config.policy.attempts)
-    for name, round_policy in config.policy.rounds.items():
-        policy.add(name, _round_table(round_policy))
-    document.add("policy", policy)
+    document.add("policy", _policies_table(config.policy))
     return tomlkit.dumps(document)
 
 
@@ -294,21 +338,16 @@ def load_party(path: Path) -> PartyConfig:
     table = _read(
         path, ("consortium", "identity", "payload", "address", "data", "label", "positive", "patience", "terms")
     )
-    terms = table.table("terms", ("max_colluding", "cohort", "variant"))
     return PartyConfig(
         consortium=table.path("consortium"),
         identity=table.path("identity"),
         payload=table.path("payload"),
         address=table.address("address"),
-        data=table.path("data"),
+        data=None if table.optional("data") is None else table.path("data"),
         label=table.optional("label"),
         positive=table.optional("positive"),
         patience=table.seconds("patience", DEFAULT_PATIENCE),
-        terms=PartyTerms(
-            max_colluding=terms.at_least(0, "max_colluding", terms.need("max_colluding", int)),
-            cohort=terms.at_least(1, "cohort", terms.get("cohort", int, SMALLEST_COHORT)),
-            variant=terms.variant("variant"),
-        ),
+        terms=_terms(table),
     )
 
 
@@ -316,17 +355,84 @@ def dump_party(config: PartyConfig, folder: Path) -> str:
     """The text of a file in `folder`."""
     document = tomlkit.document()
     for key in ("consortium", "identity", "payload", "data"):
-        document.add(key, _relative(getattr(config, key), folder))
+        if (path := getattr(config, key)) is not None:
+            document.add(key, _relative(path, folder))
     document.add("address", str(config.address))
     for key in ("label", "positive"):
         if (value := getattr(config, key)) is not None:
             document.add(key, value)
     document.add("patience", config.patience)
-    terms = tomlkit.table()
-    terms.update({"max_colluding": config.terms.max_colluding, "cohort": config.terms.cohort})
-    terms.add("variant", config.terms.variant.value)
-    document.add("terms", terms)
+    document.add("terms", _terms_table(config.terms))
     return tomlkit.dumps(document)
+
+
+# The files of a process that another framework runs
+
+
+def load_node(path: Path) -> NodeConfig:
+    """Raises ConfigError."""
+    table = _read(path, ("consortium", "identity", "ledger", "terms"))
+    return NodeConfig(table.path("consortium"), table.path("identity"), table.path("ledger"), _terms(table))
+
+
+def dump_node(config: NodeConfig, folder: Path) -> str:
+    """The text of a file in `folder`."""
+    document = tomlkit.document()
+    for key in ("consortium", "identity", "ledger"):
+        document.add(key, _relative(getattr(config, key), folder))
+    document.add("terms", _terms_table(config.terms))
+    return tomlkit.dumps(document)
+
+
+def load_server(path: Path) -> ServerConfig:
+    """Raises ConfigError."""
+    table = _read(path, ("consortium", "identity", "policy"))
+    return ServerConfig(table.path("consortium"), table.path("identity"), _policies(table, path))
+
+
+def dump_server(config: ServerConfig, folder: Path) -> str:
+    """The text of a file in `folder`."""
+    document = tomlkit.document()
+    for key in ("consortium", "identity"):
+        document.add(key, _relative(getattr(config, key), folder))
+    document.add("policy", _policies_table(config.policy))
+    return tomlkit.dumps(document)
+
+
+def _terms(table: _Table) -> PartyTerms:
+    terms = table.table("terms", ("max_colluding", "cohort", "variant", *_GUARD_KEYS))
+    return PartyTerms(
+        max_colluding=terms.at_least(0, "max_colluding", terms.need("max_colluding", int)),
+        cohort=terms.at_least(1, "cohort", terms.get("cohort", int, SMALLEST_COHORT)),
+        variant=terms.variant("variant"),
+        smallest_change=terms.at_least(0, "smallest_change", terms.get("smallest_change", int, SMALLEST_CHANGE)),
+        strict=terms.get("strict", bool, False),
+        retries_after_reveal=terms.at_least(
+            0, "retries_after_reveal", terms.get("retries_after_reveal", int, RETRIES_AFTER_REVEAL)
+        ),
+    )
+
+
+def _terms_table(own: PartyTerms) -> TomlTable:
+    terms = tomlkit.table()
+    terms.update({"max_colluding": own.max_colluding, "cohort": own.cohort})
+    terms.add("variant", own.variant.value)
+    for key in _GUARD_KEYS:
+        terms.add(key, getattr(own, key))
+    return terms
+
+
+def _policies(table: _Table, path: Path) -> Policy:
+    given = table.get("policy", dict, {})
+    return _policy(_Table(given, path, ("patience", "hoped_for", "attempts", *_ROUND_NAMES), "policy"))
+
+
+def _policies_table(policy: Policy) -> TomlTable:
+    table = _round_table(policy.default)
+    table.add("attempts", policy.attempts)
+    for name, round_policy in policy.rounds.items():
+        table.add(name, _round_table(round_policy))
+    return table
 
 
 def _policy(table: _Table) -> Policy:

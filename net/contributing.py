@@ -1,5 +1,6 @@
 """One session at a party: drives its client, holds back what needs the input until it is trained, waits for a grant."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -13,6 +14,7 @@ from net.framing import Kind
 from net.peer import Peer, in_session
 from net.workload import Held
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PeerMisbehaved, WireError
+from protocols.ledger import Ledger
 from protocols.machine import Contributor, Envelope, Outcome
 from protocols.messages import CODEC, DeliverShares, MaskedInput, Message
 
@@ -20,6 +22,11 @@ BeforeSend = Callable[[int, Any], None]
 """Called with the training step and a protocol message that is ready and has not left."""
 
 Progress = Callable[[int, int], None]
+
+Keep = Callable[[Ledger], None]
+"""Writes the ledger and returns when it is on disk. Called in a thread, before what changed it leaves."""
+
+log = logging.getLogger("veilsum.party")
 
 
 class Contributing:
@@ -34,6 +41,7 @@ class Contributing:
         *,
         before_send: BeforeSend,
         on_upload: Progress,
+        keep: Keep,
     ) -> None:
         self.task: Final = task
         self.held: Final = held
@@ -41,6 +49,9 @@ class Contributing:
         self._peer = peer
         self._before_send = before_send
         self._on_upload = on_upload
+        self._keep = keep
+        self._kept = client.ledger
+        self._warned = 0
         self._trained = False
         self._delivery: DeliverShares | None = None
         self._upload: bytes | None = None
@@ -99,6 +110,7 @@ class Contributing:
         try:
             await self._step(partial(self._client.receive, SERVER, message))
         except PeerMisbehaved as exc:
+            log.warning("step %d: refused what the coordinator sent: %s", self.task.fl_round, exc.detail)
             await self._refuse(exc.reason)
 
     async def _refuse(self, reason: DropReason) -> None:
@@ -106,8 +118,20 @@ class Contributing:
         await self._step(partial(self._client.drop, SERVER, reason))
 
     async def _step(self, call: Callable[[], list[Envelope]]) -> None:
-        for envelope in await trio.to_thread.run_sync(call):
+        envelopes = await trio.to_thread.run_sync(self._journaled, call)
+        for caution in self._client.warnings[self._warned :]:
+            log.warning("step %d: %s", self.task.fl_round, caution)
+        self._warned = len(self._client.warnings)
+        for envelope in envelopes:
             self._post(envelope.message)
+
+    def _journaled(self, call: Callable[[], list[Envelope]]) -> list[Envelope]:
+        """For a thread: the ledger is on disk before any of these leaves."""
+        envelopes = call()
+        if self._client.ledger is not self._kept:
+            self._keep(self._client.ledger)
+            self._kept = self._client.ledger
+        return envelopes
 
     def _post(self, message: Message) -> None:
         self._before_send(self.task.fl_round, message)

@@ -13,6 +13,10 @@ class KeyFileError(NetError):
     """A key file that is missing, readable by others or damaged."""
 
 
+class LedgerError(NetError):
+    """A ledger that is damaged, or that another process holds."""
+
+
 class TlsError(NetError):
     """A TLS root that cannot be a pin, or a peer that no pin vouches for."""
 

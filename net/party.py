@@ -17,13 +17,14 @@ from typing import Final
 import trio
 
 from mpc.field import FieldVector
-from mpc.randomness import SystemRandomness
+from net.answered import Answered
 from net.config import PartyConfig, load_consortium
 from net.contributing import BeforeSend, Contributing
 from net.control import CONTROL_LIMIT, Finished, Grant, Hello, Over, Ready, Reason, Refused, Task, Want, Welcome
 from net.dialling import Dialler, Stream
 from net.errors import ConfigError, FrameError, NetError, NotAdmitted, PartyRefused, TlsError, Truncated
 from net.framing import Frame, Kind
+from net.ledger_file import LedgerFile
 from net.peer import Peer, message_limit, read_control, split_session
 from net.policy import HANDSHAKE_PATIENCE, STOPPING_PATIENCE
 from net.store import read_keys, read_payload, write_whole
@@ -35,7 +36,7 @@ from protocols.machine import Aborted, Aggregate
 from protocols.machine import Finished as Summed
 from protocols.roster import ConsortiumError
 from protocols.secagg import Client
-from protocols.session import NO_RECORD, WIRE, Subject, Terms, VectorSpec
+from protocols.session import WIRE, Subject, VectorSpec
 
 PAYLOAD_GROWTH: Final = 2**20  # bytes that a payload may be larger than the one that we hold
 
@@ -82,19 +83,24 @@ async def run_party(
     before_send: BeforeSend = _ignore,
     on_event: OnEvent = _ignore,
     stop: trio.Event | None = None,
+    abandon_training: bool = False,
 ) -> None:
     """Takes part until the training has finished. Goes on from the stored payload where there is one, else from
     `initial`, which every process computes alike.
 
     before_send: called with the step and each protocol message before it leaves. stop: ends it after the session that
-    is running; where none is given SIGTERM does. Raises NetError with a line for people.
+    is running; where none is given SIGTERM does. abandon_training: a contribution whose session is over is left to its
+    thread, where others are waited for. Raises NetError with a line for people.
     """
     ending = trio.Event() if stop is None else stop
-    party = _Party(config, workload, initial, before_send, on_event, ending)
-    async with open_crew() as crew:
-        if stop is None:
-            crew.start_soon(stop_on_sigterm, ending)
-        await party.take_part()
+    ledger_file = LedgerFile(config.payload.with_suffix(".ledger"))
+    answered = Answered(ledger_file, workload)
+    party = _Party(config, workload, initial, before_send, on_event, ending, abandon_training, answered)
+    with ledger_file.held():
+        async with open_crew() as crew:
+            if stop is None:
+                crew.start_soon(stop_on_sigterm, ending)
+            await party.take_part()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +130,16 @@ class _Party:
         before_send: BeforeSend,
         on_event: OnEvent,
         stop: trio.Event,
+        abandon_training: bool,
+        answered: Answered,
     ) -> None:
         self.config = config
         self.workload = workload
         self.before_send = before_send
         self.on_event = on_event
         self.stop = stop
+        self.abandon_training = abandon_training
+        self.answered = answered
         self.consortium = load_consortium(config.consortium)
         keys = read_keys(config.identity)
         self.identity = keys.identity
@@ -154,6 +164,7 @@ class _Party:
         self.on_event(PartyEvent(Happened.TURNED_AWAY, text=text))
 
     async def take_part(self) -> None:
+        await trio.to_thread.run_sync(self.answered.read)
         stored = await trio.to_thread.run_sync(read_payload, self.config.payload)
         payload = self._initial if stored is None else stored
         self.held = await trio.to_thread.run_sync(Held.of, self.workload, payload)
@@ -172,26 +183,14 @@ class _Party:
         await trio.to_thread.run_sync(write_whole, self.config.payload, held.payload)
         self.held = held
 
+    def subject(self, held: Held) -> Subject:
+        """What is summed, by what we hold ourselves."""
+        return self.consortium.subject(held.digest)
+
     def client(self, held: Held, spec: VectorSpec) -> Client:
         """The machine of one session, with terms from our own files."""
-        consortium, terms = self.consortium, self.config.terms
-        subject = Subject(
-            consortium=consortium.digest,
-            version=consortium.version,
-            coordinator=consortium.coordinator.verify_key.raw,
-            model=held.digest,
-            config=consortium.config_digest,
-            last_record=NO_RECORD,
-        )
-        accepted = Terms(
-            subject=subject,
-            members=consortium.members_by_id,
-            spec=spec,
-            max_colluding=terms.max_colluding,
-            cohort=terms.cohort,
-            variant=terms.variant,
-        )
-        return Client(self.me, identity=self.identity, terms=accepted, rand=SystemRandomness())
+        accepted = self.config.terms.accepting(self.subject(held), spec, self.consortium.members_by_id)
+        return self.answered.client(self.me, self.identity, accepted, held.payload)
 
     async def _converse(self, stream: Stream) -> bool:
         """True when the training has ended, or this process was asked to."""
@@ -295,9 +294,13 @@ class _Conversation:
 
     async def _train(self, taken: Contributing, turn: trio.CancelScope) -> None:
         """One training at a time; one that waits for its turn is cancelled when its session is put away."""
+        party = self._party
         with turn:
             async with self._training:
-                vector = await trio.to_thread.run_sync(self._party.workload.contribute, taken.held.payload)
+                contribute = party.answered.contribution(party.subject(taken.held))
+                vector = await trio.to_thread.run_sync(
+                    contribute, taken.held.payload, abandon_on_cancel=party.abandon_training
+                )
             self._tell(Happened.TRAINED, taken.task)
             await self._send.send(_Trained(taken, vector))
 
@@ -410,6 +413,7 @@ class _Conversation:
             self._peer,
             before_send=party.before_send,
             on_upload=partial(self._uploading, task),
+            keep=party.answered.keep,
         )
         await self._taken.start()
         self._tell(Happened.TASK, task)

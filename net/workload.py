@@ -1,7 +1,7 @@
 """What a process trains, as far as this package sees it."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mpc.field import FieldVector
 from protocols.machine import Aggregate
@@ -29,6 +29,24 @@ class Workload(Protocol):
 
     def finished(self, payload: bytes) -> bool:
         """Whether no step is left."""
+
+
+@runtime_checkable
+class KnowsItsInput(Protocol):
+    """What a workload may say besides, so that a party's ledger knows which inputs are the same.
+
+    One that does not is taken for one that trains in another way each time, from rows that never change.
+    """
+
+    @property
+    def local_version(self) -> bytes:
+        """32 bytes: equal for equal rows."""
+
+    def retrains(self, payload: bytes) -> bool:
+        """Whether this step can contribute another input from the same rows. Statistics cannot."""
+
+    def contribute_again(self, payload: bytes) -> FieldVector:
+        """`contribute`, otherwise than any process of this party did before."""
 
 
 class WorkloadRefused(Exception):

@@ -33,6 +33,8 @@ class DropReason(StrEnum):
     WRONG_SET = "wrong-set"  # U1 to U5 do not nest, or are too small
     NO_QUORUM = "no-quorum"  # fewer than t valid confirmations of our U3
     SECOND_ANSWER = "second-answer"  # asked again for another set
+    SUMMED_BEFORE = "summed-before"  # we answered for a sum of this step, over other members or once too often
+    SMALL_CHANGE = "small-change"  # too few members joined or left since the last sum, and our terms are strict
 
 
 class AbortReason(StrEnum):

@@ -10,8 +10,12 @@ A driver hands in what arrived and posts what comes out. The machine has no cloc
         except PeerMisbehaved as exc:
             post(machine.drop(exc.sender, exc.reason))
 
-Duties of every driver: the sender of a message is authenticated before it gets here; where a crash must be survived,
-`snapshot()` is on disk before the envelopes leave.
+Duties of every driver:
+
+- the sender of a message is authenticated before it gets here;
+- after each call of a contributor write its `snapshot()`, where a crash must be survived, and its `ledger`; fsync; and
+  only then send what the call returned. A party whose ledger says less than it has sent can be asked a second time;
+- a ledger goes to the next session as the last one left it, and is never brought back from a copy.
 """
 
 from collections.abc import Mapping
@@ -21,6 +25,7 @@ from typing import Any, ClassVar, Protocol
 
 from mpc.field import FieldVector
 from protocols.errors import AbortReason, DropReason, PartyId
+from protocols.ledger import Caution, Ledger
 
 
 class Message(Protocol):
@@ -105,7 +110,15 @@ class Machine(Protocol):
 
 
 class Contributor(Machine, Protocol):
-    """A machine that has an input."""
+    """A machine that has an input, and a party that remembers what it answered."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The newest; another object only after a call that changed it."""
+
+    @property
+    def warnings(self) -> tuple[Caution, ...]:
+        """What its party should read about the sum that it takes part in."""
 
     def set_input(self, vector: FieldVector) -> None:
         """The encoded vector, once, before the message that needs it is delivered."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 from mpc.hashing import digest
 from mpc.keys import BadSignature, KeyRefused, SigningKey, VerifyKey
 from protocols.errors import PartyId
-from protocols.session import SMALLEST_COHORT, Variant, most_colluders
+from protocols.session import NO_RECORD, SMALLEST_COHORT, Subject, Variant, most_colluders
 
 PROTOCOL: Final = "secagg"
 
@@ -122,6 +122,17 @@ class Consortium:
     @property
     def members_by_id(self) -> Mapping[PartyId, VerifyKey]:
         return {PartyId(place): card.verify_key for place, card in enumerate(self.members)}
+
+    def subject(self, model: bytes) -> Subject:
+        """What a sum is about, by this file and by the model that a side hashed itself."""
+        return Subject(
+            consortium=self.digest,
+            version=self.version,
+            coordinator=self.coordinator.verify_key.raw,
+            model=model,
+            config=self.config_digest,
+            last_record=NO_RECORD,
+        )
 
     def find(self, name: str) -> Card:
         """The member of this name. Raises ConsortiumError."""

@@ -22,6 +22,8 @@ TEST_WIRE = "veilsum-test/1"  # seeded sessions: their secrets are known, so the
 
 CANARY_BITS = 64
 SMALLEST_COHORT = 3
+SMALLEST_CHANGE = 2  # members: one alone is what a difference of two sums would be about
+RETRIES_AFTER_REVEAL = 1
 MAX_LENGTH = 2**28
 
 Digest = Annotated[bytes, Size(32)]
@@ -150,7 +152,12 @@ class Terms:
 
     subject: what this party believes is being summed. members: the identities that it accepts, itself among them.
     spec: the exact vector. max_colluding: the most colluders that its input must survive. cohort: the fewest inputs
-    that it agrees to be summed with. variant: the only one that it takes part in.
+    that it agrees to be summed with. variant, protocol: the only ones that it takes part in.
+
+    Against differencing (PROTOCOLS rule 13). smallest_change: fewer members that joined or left since the last sum are
+    recorded and warned of. strict: such a sum is refused instead. retries_after_reveal: how often it contributes a
+    re-trained input to a step after a session in which its UnmaskShares had left; 0 where the input cannot be trained
+    anew, as with statistics.
     """
 
     subject: Subject
@@ -159,6 +166,10 @@ class Terms:
     max_colluding: int
     cohort: int = SMALLEST_COHORT
     variant: Variant = Variant.ACTIVE
+    protocol: str = "secagg"
+    smallest_change: int = SMALLEST_CHANGE
+    strict: bool = False
+    retries_after_reveal: int = RETRIES_AFTER_REVEAL
 
     @property
     def floor(self) -> int:
@@ -167,7 +178,7 @@ class Terms:
     def check_invitation(self, params: SessionParams, wire: str) -> None:
         """Raises PeerMisbehaved: the session is not one that this party takes part in."""
         expected = (
-            ("protocol", params.protocol, "secagg"),
+            ("protocol", params.protocol, self.protocol),
             ("wire version", params.wire, wire),
             ("variant", params.variant, self.variant),
             ("vector", params.spec, self.spec),

@@ -19,6 +19,7 @@ from mpc.randomness import Randomness, SeededRandomness
 from mpc.sealing import SealBroken, open_sealed, seal
 from protocols import masking
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Caution, Ledger, differencing_key
 from protocols.machine import Aborted, Aggregate, Envelope, Finished, Outcome
 from protocols.messages import (
     Abort,
@@ -44,6 +45,7 @@ from protocols.messages import (
 )
 from protocols.secagg import bindings, snapshots
 from protocols.secagg.shares import SHARE_BYTES, pack_share, pack_shares, unpack_shares
+from protocols.secagg.standing import Standing
 from protocols.secagg.states import (
     AwaitingConfirmations,
     AwaitingInvitation,
@@ -66,10 +68,20 @@ class Client:
     """One contributor in one session.
 
     me: its place in the consortium. identity: its long-term key, which must be the one that `terms` names for it.
-    Raises LocalProtocolError where that is not so.
+    ledger: what its party has answered before. local_version: 32 bytes, the version of the rows that the input comes
+    from. Raises LocalProtocolError where the identity is another's.
     """
 
-    def __init__(self, me: PartyId, *, identity: SigningKey, terms: Terms, rand: Randomness) -> None:
+    def __init__(
+        self,
+        me: PartyId,
+        *,
+        identity: SigningKey,
+        terms: Terms,
+        rand: Randomness,
+        ledger: Ledger = NOTHING_ANSWERED,
+        local_version: bytes = ONE_VERSION,
+    ) -> None:
         if terms.members.get(me) != identity.verify_key:
             raise LocalProtocolError(f"this identity is not the one that the terms name for party {me}")
         self._me = me
@@ -77,26 +89,41 @@ class Client:
         self._terms = terms
         self._server_key = VerifyKey(terms.subject.coordinator)
         self._rand = rand
+        self._ledger = ledger
+        self._standing = Standing(differencing_key(terms.subject, local_version))
+        self._warnings: tuple[Caution, ...] = ()
         self._input: FieldVector | None = None
         self._state: State = AwaitingInvitation()
 
     @classmethod
-    def restore(cls, snapshot: bytes, *, identity: SigningKey, rand: Randomness) -> "Client":
+    def restore(cls, snapshot: bytes, *, identity: SigningKey, rand: Randomness, ledger: Ledger) -> "Client":
         """Goes on from `snapshot()`. Parameters and terms come from inside it; randomness is new.
 
         Only from the last snapshot that was taken: from an older one the client would answer a second time, for what
-        its server chooses then, which may open its input. Nothing here can tell; whoever keeps snapshots must.
+        its server chooses then, which may open its input. The ledger tells: raises LocalProtocolError unless it is the
+        one that was written with this snapshot.
         """
         kept = snapshots.load_client(snapshot)
         params = getattr(kept.state, "params", None)
         if params is not None and params.wire != domain(rand):
             raise LocalProtocolError("a real session goes on with the system's randomness, a seeded one with a seed")
-        client = cls(kept.me, identity=identity, terms=kept.terms, rand=rand)
-        client._state, client._input = kept.state, kept.input
+        kept.standing.require_last(ledger, kept.state)
+        client = cls(kept.me, identity=identity, terms=kept.terms, rand=rand, ledger=ledger)
+        client._state, client._input, client._standing = kept.state, kept.input, kept.standing
         return client
 
     def snapshot(self) -> bytes:
-        return snapshots.dump_client(self._me, self._terms, self._state, self._input)
+        return snapshots.dump_client(self._me, self._terms, self._standing, self._state, self._input)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The newest. On disk before what a call returns is sent."""
+        return self._ledger
+
+    @property
+    def warnings(self) -> tuple[Caution, ...]:
+        """What the party should read about the sum that it confirmed, once U3 is fixed. Not in a snapshot."""
+        return self._warnings
 
     @property
     def round(self) -> Round:
@@ -137,9 +164,8 @@ class Client:
             return []
         if sender != SERVER:
             raise LocalProtocolError("a client hears its server only")
-        self._state, answer = self._step(self._state, message)
-        if not isinstance(self._state, AwaitingInvitation | AwaitingRoster | AwaitingShares):
-            self._input = None
+        state, answer = self._step(self._state, message)
+        self._enter(state)
         return [] if answer is None else [Envelope((SERVER,), answer)]
 
     def drop(self, party: PartyId, reason: DropReason) -> list[Envelope]:
@@ -154,8 +180,15 @@ class Client:
     def abort(self, reason: AbortReason) -> list[Envelope]:
         return [] if isinstance(self._state, Ended) else self._end(Aborted(reason))
 
+    def _enter(self, state: State) -> None:
+        """One step on, in the ledger as well."""
+        self._state, self._standing = state, self._standing.after(state)
+        self._ledger = self._standing.written(self._ledger, state)
+        if not isinstance(state, AwaitingInvitation | AwaitingRoster | AwaitingShares):
+            self._input = None
+
     def _end(self, outcome: Aborted) -> list[Envelope]:
-        self._state, self._input = Ended(outcome), None
+        self._enter(Ended(outcome))
         return [Envelope((SERVER,), Abort(outcome.reason, outcome.accused))]
 
     def _step(self, state: State, message: Message) -> Step:
@@ -192,6 +225,7 @@ class Client:
     def _advertise_keys(self, message: Invitation) -> Step:
         params = message.params
         self._terms.check_invitation(params, domain(self._rand))
+        self._ledger.check_attempt(self._standing.key, self._terms)
         channel_secret = AgreementSecret.generate(self._rand)
         mask_secret = AgreementSecret.generate(self._rand)
         channel_key, mask_key = channel_secret.public.raw, mask_secret.public.raw
@@ -318,6 +352,7 @@ class Client:
         if u3 <= state.u2 and self._me not in u3:
             return Ended(Aborted(AbortReason.NOT_INCLUDED)), None
         self._check_subset(u3, state.u2, state.threshold, state.params, "U3")
+        self._warnings = self._ledger.check_survivors(self._standing.key, self._terms, u3)
         lost = state.u2 - u3
         fixed = AwaitingConfirmations(
             state.params, state.threshold, state.shared, state.u2, u3,
@@ -330,7 +365,7 @@ class Client:
                 peer: SurvivorReveal(share) for peer, share in fixed.survivor_shares.items()
             }
             reveals |= {peer: MaskKeyReveal(share) for peer, share in fixed.mask_shares.items()}
-            return AwaitingResult(state.params, state.shared, u3), UnmaskShares(reveals)
+            return AwaitingResult(state.params, state.shared, u3), self._unmask_shares(u3, reveals)
         return fixed, Confirm(bindings.sign_confirmation(self._identity, state.shared, u3))
 
     def _reveal(self, state: AwaitingConfirmations, message: UnmaskRequest) -> Step:
@@ -342,7 +377,13 @@ class Client:
             else DroppedReveal(state.leaf_seeds[peer].raw)
             for peer in sorted(state.u2)
         }
-        return Revealed(state.params, state.shared, state.u3, state.mask_shares), UnmaskShares(reveals)
+        revealed = Revealed(state.params, state.shared, state.u3, state.mask_shares)
+        return revealed, self._unmask_shares(state.u3, reveals)
+
+    def _unmask_shares(self, u3: PartySet, reveals: Mapping[PartyId, Reveal]) -> UnmaskShares:
+        """From here on the sum counts as opened, whatever becomes of the session (rule 13)."""
+        self._ledger = self._ledger.revealed(self._standing.key, self._terms, u3)
+        return UnmaskShares(reveals)
 
     def _check_quorum(self, state: AwaitingConfirmations, message: UnmaskRequest) -> None:
         if not message.confirmations.keys() <= state.u3:

@@ -14,6 +14,7 @@ from protocols.machine import Aborted, Aggregate, Finished
 from protocols.messages import AdvertiseKeys, FallbackShares, Round, ShareKeys, UnmaskShares
 from protocols.secagg import states
 from protocols.secagg.collected import Loss, ServerState
+from protocols.secagg.standing import Standing
 from protocols.secagg.states import State
 from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Terms, VectorSpec
@@ -42,6 +43,7 @@ Kept = states.Running | AbortedRecord | FinishedRecord
 class ClientRecord:
     me: PartyId
     terms: Terms
+    standing: Standing
     state: Kept
     input: bytes | None = field(repr=False)
 
@@ -52,6 +54,7 @@ class KeptClient:
 
     me: PartyId
     terms: Terms
+    standing: Standing
     state: State
     input: FieldVector | None = field(repr=False)
 
@@ -87,11 +90,11 @@ _CLIENT = Codec(ClientRecord, own=True)
 _SERVER = Codec(ServerRecord, own=True)
 
 
-def dump_client(me: PartyId, terms: Terms, state: State, vector: FieldVector | None) -> bytes:
+def dump_client(me: PartyId, terms: Terms, standing: Standing, state: State, vector: FieldVector | None) -> bytes:
     spec = terms.spec
     kept = end_record(state.outcome, spec) if isinstance(state, states.Ended) else state
     packed = None if vector is None else spec.field.pack(vector)
-    return _CLIENT.encode(ClientRecord(me, terms, kept, packed))
+    return _CLIENT.encode(ClientRecord(me, terms, standing, kept, packed))
 
 
 def load_client(snapshot: bytes) -> KeptClient:
@@ -101,7 +104,7 @@ def load_client(snapshot: bytes) -> KeptClient:
     state = states.Ended(end_outcome(kept)) if isinstance(kept, Ending) else kept
     packed = record.input
     vector = None if packed is None else _unpack(packed, record.terms.spec, record.terms.spec.length)
-    return KeptClient(record.me, record.terms, state, vector)
+    return KeptClient(record.me, record.terms, record.standing, state, vector)
 
 
 def end_record(outcome: Finished | Aborted, spec: VectorSpec) -> Ending:

@@ -7,10 +7,6 @@ those that came, it does not cost the round either.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, islice
-from typing import Final
-
-import numpy as np
 
 from mpc import shamir
 from mpc.field import M31, FieldVector
@@ -19,6 +15,7 @@ from mpc.prg import Seed
 from protocols import masking
 from protocols.errors import PartyId
 from protocols.messages import AdvertiseKeys, Commitment
+from protocols.rebuilding import NothingFits, rebuild
 from protocols.secagg import bindings
 from protocols.secagg.shares import pack_share, unpack_shares
 from protocols.session import SessionParams
@@ -27,8 +24,6 @@ from protocols.wire import PartySet
 Shares = Mapping[PartyId, bytes]  # by holder
 LeafSeeds = dict[PartyId, dict[PartyId, Seed]]  # dropped -> survivor -> seed
 Fits = Callable[[PartyId, FieldVector], bool]
-
-MOST_SUBSETS: Final = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,40 +112,13 @@ class Transcript:
     def _correct(
         self, points: Mapping[PartyId, int], owner: PartyId, shares: Shares, fits: Fits
     ) -> tuple[FieldVector, set[PartyId]]:
-        """The secret that fits, and the holders whose shares are not on its polynomial. Raises UnmaskFailed.
-
-        Up to half of the spare shares are found wrong by decoding; beyond that, since a commitment tells right from
-        wrong, by trying, within `MOST_SUBSETS`.
-        """
+        """The secret that fits, and the holders whose shares are not on its polynomial. Raises UnmaskFailed."""
         rows = {points[holder]: row for holder, row in zip(shares, unpack_shares(list(shares.values())), strict=True)}
-        holder_at = {points[holder]: holder for holder in shares}
         try:
-            corrected = shamir.correct(rows, threshold=self.threshold, field=M31)
-            if fits(owner, corrected.secrets):
-                return corrected.secrets, {holder_at[point] for point in corrected.wrong}
-        except shamir.TooManyErrors:
-            pass
-        for chosen in islice(combinations(sorted(rows), self.threshold), MOST_SUBSETS):
-            secret = shamir.reconstruct({point: rows[point] for point in chosen}, threshold=self.threshold, field=M31)
-            if fits(owner, secret):
-                return secret, self._off_the_line(rows, chosen, secret, holder_at)
-        raise UnmaskFailed(owner)
-
-    def _off_the_line(
-        self,
-        rows: Mapping[int, FieldVector],
-        chosen: Sequence[int],
-        secret: FieldVector,
-        holder_at: Mapping[int, PartyId],
-    ) -> set[PartyId]:
-        """The holders whose share is not on the polynomial through the chosen ones."""
-        kept = {point: rows[point] for point in chosen[1:]}
-        wrong = set()
-        for point in rows.keys() - set(chosen):
-            other = shamir.reconstruct({**kept, point: rows[point]}, threshold=self.threshold, field=M31)
-            if not np.array_equal(other, secret):
-                wrong.add(holder_at[point])
-        return wrong
+            secret, wrong = rebuild(rows, threshold=self.threshold, fits=lambda limbs: fits(owner, limbs))
+        except NothingFits as exc:
+            raise UnmaskFailed(owner) from exc
+        return secret, {holder for holder in shares if points[holder] in wrong}
 
     def _is_self_secret(self, owner: PartyId, secret: FieldVector) -> bool:
         expected = self.commitments[owner]

@@ -99,7 +99,7 @@ def test_paths_are_relative_to_the_file_and_the_rest_has_defaults(tmp_path, part
         ("address", "adress", r"party\.toml: unknown key 'adress': did you mean 'address'\?"),
         ("max_colluding", "max_coluding", r"\[terms\] unknown key 'max_coluding': did you mean 'max_colluding'\?"),
         ("data", "xyz", r"unknown key 'xyz': known are consortium, "),
-        ('data = "table.csv"', "", r"'data' is missing: add it \(text in quotes\)"),
+        ('identity = "bank.key"', "", r"'identity' is missing: add it \(text in quotes\)"),
         ('data = "table.csv"', "data = 3", r"'data' must be text in quotes, not 3"),
         ("max_colluding = 1", "max_colluding = true", r"\[terms\] 'max_colluding' must be a whole number, not True"),
         ("max_colluding = 1", "max_colluding = 1\nvariant = 'lax'", "'variant' must be one of active, curious"),

@@ -5,6 +5,7 @@ from net.contributing import Contributing
 from net.control import Task
 from net.peer import Peer
 from protocols.errors import SERVER, DropReason
+from protocols.ledger import NOTHING_ANSWERED
 from protocols.messages import CODEC, DeliverShares
 
 
@@ -12,6 +13,8 @@ class Client:
     """Writes down what is done with it."""
 
     outcome = None
+    ledger = NOTHING_ANSWERED
+    warnings = ()
 
     def __init__(self):
         self.calls = []
@@ -37,7 +40,8 @@ def client():
 def contributing(client):
     peer = Peer(trio.testing.memory_stream_pair()[0])
     task = Task(1, 1, bytes(32))
-    return Contributing(task, None, client, peer, before_send=lambda *_: None, on_upload=lambda *_: None)
+    ignored = {name: lambda *_: None for name in ("before_send", "on_upload", "keep")}
+    return Contributing(task, None, client, peer, **ignored)
 
 
 DELIVERY = CODEC.encode(DeliverShares(frozenset(), {}, bytes(64)))

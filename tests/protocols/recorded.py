@@ -10,8 +10,9 @@ from typing import Any
 
 from conversation import Room
 
-from mpc.randomness import SeededRandomness
+from mpc.randomness import Randomness, SeededRandomness
 from protocols.errors import SERVER, PartyId
+from protocols.ledger import Ledger
 from protocols.machine import Envelope
 from protocols.messages import AdvertiseKeys, DeliverShares, Result, Roster, Round, Survivors, UnmaskRequest
 from protocols.secagg import Client, Server, bindings
@@ -32,7 +33,7 @@ def parties(*numbers: int) -> PartySet:
 
 
 class Recorded:
-    """client_at: state class -> ME's snapshot. server_at: round -> the server's when the round opened.
+    """client_at, ledger_at: state class -> ME's snapshot and ledger. server_at: round -> the server's when it opened.
 
     heard: message class -> what the server told ME. said: (party, message class) -> what it answered.
     after: state class of ME -> (its answer to what fits there, its next snapshot).
@@ -41,6 +42,7 @@ class Recorded:
     def __init__(self, **room: Any) -> None:
         self.room = Room(**({"clients": 6, "cohort": 5, "length": 3} | room))
         self.client_at: dict[type, bytes] = {}
+        self.ledger_at: dict[type, Ledger] = {}
         self.server_at: dict[Round, bytes] = {}
         self.closed: dict[Round, list[Envelope]] = {}
         self.heard: dict[type, Any] = {}
@@ -60,8 +62,12 @@ class Recorded:
             envelopes = self.closed[opened] = server.close_round()
         self._answers(envelopes)
         self.server_at[Round.DONE] = server.snapshot()
-        self.client_at[type(state_of(self.clients[ME]))] = self.clients[ME].snapshot()
+        self._note(self.clients[ME])
         self.outcome = server.outcome
+
+    def _note(self, client: Client) -> None:
+        state = type(state_of(client))
+        self.client_at[state], self.ledger_at[state] = client.snapshot(), client.ledger
 
     def _answers(self, envelopes: list[Envelope]) -> list[tuple[PartyId, Any]]:
         answers = []
@@ -78,7 +84,7 @@ class Recorded:
         if party != ME:
             return client.receive(SERVER, message)
         before = type(state_of(client))
-        self.client_at[before] = client.snapshot()
+        self._note(client)
         self.heard[type(message)] = message
         answer = client.receive(SERVER, message)
         self.after[before] = answer, client.snapshot()
@@ -89,7 +95,12 @@ class Recorded:
         rand: SeededRandomness = self.room.rand.child(f"client {ME}")
         if state is not AwaitingInvitation:
             rand.bytes(DRAWN)
-        return Client.restore(self.client_at[state], identity=self.room.identities[ME], rand=rand)
+        return self.restored(state, rand)
+
+    def restored(self, state: type, rand: Randomness) -> Client:
+        return Client.restore(
+            self.client_at[state], identity=self.room.identities[ME], rand=rand, ledger=self.ledger_at[state]
+        )
 
     def server(self, opened: Round) -> Server:
         """The server as the round opened."""

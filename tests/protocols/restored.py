@@ -8,6 +8,7 @@ from conversation import Room
 from mpc.field import FieldVector
 from mpc.randomness import Randomness
 from protocols.errors import SERVER, AbortReason, DropReason, PartyId
+from protocols.ledger import NOTHING_ANSWERED, Ledger
 from protocols.machine import Envelope, Machine, Outcome
 from protocols.messages import Round
 from protocols.secagg import Client, Server
@@ -24,15 +25,19 @@ class NoMore:
 
 
 class Restored:
-    """Any machine, taken up from its snapshot for each call. `wake` makes it from the bytes."""
+    """Any machine, taken up for each call from its snapshot and, a client, its ledger. `wake` makes it from both."""
 
-    def __init__(self, machine: Any, wake: Callable[[bytes], Any]) -> None:
-        self._kept: bytes = machine.snapshot()
+    def __init__(self, machine: Any, wake: Callable[[bytes, Ledger], Any]) -> None:
         self._wake = wake
+        self._keep(machine)
+
+    def _keep(self, machine: Any) -> None:
+        self._kept: bytes = machine.snapshot()
+        self._ledger: Ledger = getattr(machine, "ledger", NOTHING_ANSWERED)
 
     @property
     def machine(self) -> Any:
-        machine = self._wake(self._kept)
+        machine = self._wake(self._kept, Ledger.from_bytes(self._ledger.to_bytes()))
         assert machine.snapshot() == self._kept
         return machine
 
@@ -41,7 +46,7 @@ class Restored:
         try:
             envelopes: list[Envelope] = getattr(machine, name)(*given)
         finally:
-            self._kept = machine.snapshot()
+            self._keep(machine)
         return envelopes
 
     @property
@@ -84,16 +89,16 @@ class Restored:
 
 def restored_machines(room: Room) -> dict[PartyId, Machine]:
     """The room's machines. A client draws what it needs when it is invited, and never again."""
-    server = Restored(room.server(), lambda kept: Server.restore(kept, identity=room.identities[SERVER]))
+    server = Restored(room.server(), lambda kept, _: Server.restore(kept, identity=room.identities[SERVER]))
     return {SERVER: server} | {me: _restored_client(room, me) for me in room.parties}
 
 
 def _restored_client(room: Room, me: PartyId) -> Restored:
     stream = room.rand.child(f"client {me}")
 
-    def wake(kept: bytes) -> Client:
-        client = Client.restore(kept, identity=room.identities[me], rand=stream)
+    def wake(kept: bytes, ledger: Ledger) -> Client:
+        client = Client.restore(kept, identity=room.identities[me], rand=stream, ledger=ledger)
         rand: Randomness = stream if isinstance(client._state, AwaitingInvitation) else NoMore()
-        return Client.restore(kept, identity=room.identities[me], rand=rand)
+        return Client.restore(kept, identity=room.identities[me], rand=rand, ledger=ledger)
 
     return Restored(room.client(me), wake)

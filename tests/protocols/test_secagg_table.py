@@ -172,7 +172,7 @@ def test_an_unsigned_abort_of_the_server_says_not_included_only_while_our_input_
 def test_a_restored_client_deals_the_same_shares_whatever_its_new_randomness() -> None:
     rec = recorded()
     rand = SeededRandomness(b"another process")
-    client = Client.restore(rec.client_at[AwaitingRoster], identity=rec.room.identities[ME], rand=rand)
+    client = rec.restored(AwaitingRoster, rand)
     assert client.receive(SERVER, rec.heard[Roster]) == rec.after[AwaitingRoster][0]
 
 
@@ -181,7 +181,12 @@ def test_a_snapshot_of_another_kind_of_machine_or_a_cut_one_is_refused() -> None
     of_server, of_client = rec.server_at[Round.SHARE], rec.client_at[AwaitingShares]
     for wrong in (of_server, of_client[:-1], b""):
         with pytest.raises(WireError):
-            Client.restore(wrong, identity=rec.room.identities[ME], rand=SeededRandomness(b""))
+            Client.restore(
+                wrong,
+                identity=rec.room.identities[ME],
+                rand=SeededRandomness(b""),
+                ledger=rec.ledger_at[AwaitingShares],
+            )
     for wrong in (of_client, of_server[:-1], b""):
         with pytest.raises(WireError):
             Server.restore(wrong, identity=rec.room.identities[SERVER])
@@ -190,7 +195,7 @@ def test_a_snapshot_of_another_kind_of_machine_or_a_cut_one_is_refused() -> None
 def test_a_seeded_session_does_not_go_on_with_the_systems_randomness() -> None:
     rec = recorded()
     with pytest.raises(LocalProtocolError, match="a seeded one with a seed"):
-        Client.restore(rec.client_at[AwaitingRoster], identity=rec.room.identities[ME], rand=SystemRandomness())
+        rec.restored(AwaitingRoster, SystemRandomness())
 
 
 # The server: every round x every message class x whoever says it

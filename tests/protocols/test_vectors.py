@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mpc import prg, shamir
-from mpc.encoding import Counter, Encoding, Metric
+from mpc.encoding import Counter, Encoding, Metric, uniform
 from mpc.field import M31, FieldVector, PrimeField
 from mpc.keys import SigningKey
 from mpc.prg import Seed
@@ -67,8 +67,7 @@ def rows(operation: Operation) -> dict[int, FieldVector]:
 
 def encoding_of(spec: Mapping[str, Any]) -> Encoding:
     return Encoding(
-        length=spec["length"],
-        clip=spec["clip"],
+        spans=uniform(spec["length"], spec["clip"]),
         clients=spec["clients"],
         field=PrimeField(spec["modulus"]),
         bits=spec["bits"],

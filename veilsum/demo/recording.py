@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fl_integration.workload import TabularWorkload
 from mpc.field import FieldVector
-from net.workload import Workload
 from protocols.machine import Aggregate
 from protocols.session import VectorSpec
 
@@ -35,9 +35,9 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A workload that hands everything on to another."""
+    """A workload that hands everything on to another, and what it knows of its input with it."""
 
-    workload: Workload
+    workload: TabularWorkload
     recording: Recording
 
     def spec(self, payload: bytes) -> VectorSpec:
@@ -55,6 +55,16 @@ class Recorded:
     def finished(self, payload: bytes) -> bool:
         return self.workload.finished(payload)
 
+    @property
+    def local_version(self) -> bytes:
+        return self.workload.local_version
+
+    def retrains(self, payload: bytes) -> bool:
+        return self.workload.retrains(payload)
+
+    def contribute_again(self, payload: bytes) -> FieldVector:
+        return self.workload.contribute_again(payload)
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedBank(Recorded):
@@ -63,7 +73,12 @@ class RecordedBank(Recorded):
     bank: str
 
     def contribute(self, payload: bytes) -> FieldVector:
-        vector = self.workload.contribute(payload)
+        return self._kept(payload, self.workload.contribute(payload))
+
+    def contribute_again(self, payload: bytes) -> FieldVector:
+        return self._kept(payload, self.workload.contribute_again(payload))
+
+    def _kept(self, payload: bytes, vector: FieldVector) -> FieldVector:
         np.save(self.recording.vector(self.bank, self.fl_round(payload)), vector)
         return vector
 

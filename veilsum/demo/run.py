@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fl_integration.rounds import evaluate, train_alone, train_pooled
 from fl_integration.schema import Table
 from fl_integration.tabular import load_table
+from fl_integration.workload import evaluate, train_alone, train_pooled
 from net.config import Address
 from veilsum.demo.crew import Crew, Event
 from veilsum.demo.files import (

@@ -1,0 +1,56 @@
+"""A party's ledger as a file, and the lock that lets one process at a time answer under its identity.
+
+The file is never brought back from a copy: an older one would let this party answer a second time.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from net.errors import LedgerError
+from net.store import OWNER_ONLY, read_payload, write_whole
+from protocols.errors import WireError
+from protocols.ledger import NOTHING_ANSWERED, Ledger
+
+
+class LedgerFile:
+    """A `protocols.ledger.Keeper`. The lock is the file `PATH.lock` beside it; the system frees it when we die."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> Ledger:
+        """Empty where there is no file yet. Raises NetError when it cannot be read, LedgerError when it is damaged."""
+        stored = read_payload(self._path)
+        if stored is None:
+            return NOTHING_ANSWERED
+        try:
+            return Ledger.from_bytes(stored)
+        except WireError as exc:
+            raise LedgerError(
+                f"{self._path}: not a ledger, or a damaged one: do not bring back an older copy; wait until the step "
+                f"that is being trained has ended for all, then move this file away and start again"
+            ) from exc
+
+    def write(self, ledger: Ledger) -> None:
+        """Returns when it is on disk, whole, with mode 0600. Raises NetError; the old ledger is still there then."""
+        write_whole(self._path, ledger.to_bytes(), mode=OWNER_ONLY)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Raises LedgerError at once where another process, or another part of this one, holds it."""
+        lock = FileLock(f"{self._path}.lock", timeout=0, mode=OWNER_ONLY, thread_local=False, fallback_to_soft=False)
+        try:
+            lock.acquire()
+        except Timeout as exc:
+            raise LedgerError(
+                f"{self._path}: another process uses this identity: stop it first, a party runs once"
+            ) from exc
+        except OSError as exc:
+            raise LedgerError(f"{self._path}.lock: cannot be written: {exc.strerror}") from exc
+        try:
+            yield
+        finally:
+            lock.release()

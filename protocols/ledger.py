@@ -1,0 +1,211 @@
+"""What a party has answered before, as a value: it says yes or no to the next step; whoever drives it keeps it.
+
+Two guards (PROTOCOLS rules 12 and 13). A snapshot is taken up again only if it is the last one that was written. And a
+sum that this party helped to open is not opened a second time over other members, so that the difference of two sums
+names nobody. Every change gives a new `Ledger`; nothing here is secret, and nothing here is ever restored from a copy.
+
+What is never forgotten: one entry a key, some 80 bytes. A model is passed once, but a coordinator can bring an old one
+back, and only the entry says that it is old. 10,000 training rounds are 0.8 MB.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Annotated, Protocol
+
+from mpc.hashing import digest
+from protocols.errors import SERVER, DropReason, PeerMisbehaved
+from protocols.session import Subject, Terms
+from protocols.wire import Codec, PartySet, Size
+
+Digest = Annotated[bytes, Size(32)]
+
+ONE_VERSION = bytes(32)
+"""The local data version of a party that does not tell its versions apart."""
+
+
+def differencing_key(subject: Subject, local_version: bytes = ONE_VERSION) -> bytes:
+    """What a sum is about: two sums of one key differ in nothing but in who is in them. [PROTOCOLS rule 13]"""
+    return digest("differencing", subject.model, subject.config, local_version)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session that has not ended. seq: how many steps its client has taken."""
+
+    session: Digest
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class RevealedSum:
+    """We sent UnmaskShares for a sum of this key.
+
+    members: hash of the identities in it. times: how often. changed: who was in one of this sum and the one before and
+    not in the other, where they were fewer than our terms ask for.
+    """
+
+    key: Digest
+    members: Digest
+    times: int
+    changed: PartySet
+
+
+@dataclass(frozen=True, slots=True)
+class LastSum:
+    """The last sum that we sent UnmaskShares for. consortium: whose numbers of parties these are."""
+
+    consortium: Digest
+    u3: PartySet
+
+
+@dataclass(frozen=True, slots=True)
+class SmallChange:
+    """Two successive sums differ in a few members: their difference is about those few."""
+
+    joined: PartySet
+    left: PartySet
+
+    def __str__(self) -> str:
+        came, gone = (" and ".join(f"party {one}" for one in sorted(who)) for who in (self.joined, self.left))
+        parts = [f"{came} joined"] if came else []
+        parts += [f"{gone} left"] if gone else []
+        return f"since the last sum {', '.join(parts)}: what sets the two sums apart says something of so few"
+
+
+@dataclass(frozen=True, slots=True)
+class SummedAgain:
+    """This party answered for a sum of the same step before, and that session gave it no result."""
+
+    times: int
+
+    def __str__(self) -> str:
+        return f"this step is summed again: our answer for it has left {self.times} times before"
+
+
+Caution = SmallChange | SummedAgain
+"""A warning as a value; `str` is the line for a log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The whole of it. sessions in order of their names, sums in order of their keys, each once (ValueError).
+
+    One session at a time takes and gives it: whoever drives several hands each the newest.
+    """
+
+    sessions: tuple[OpenSession, ...] = ()
+    sums: tuple[RevealedSum, ...] = ()
+    last: LastSum | None = None
+
+    def __post_init__(self) -> None:
+        for names in ([one.session for one in self.sessions], [one.key for one in self.sums]):
+            if any(low >= high for low, high in pairwise(names)):
+                raise ValueError("a ledger's entries are in order, each once")
+
+    def to_bytes(self) -> bytes:
+        """Canonical: equal ledgers, equal bytes."""
+        return _CODEC.encode(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Ledger":
+        """Raises WireError unless `to_bytes` made them."""
+        ledger: Ledger = _CODEC.decode(data)
+        return ledger
+
+    # Rule 12: which snapshot is the last
+
+    def seq(self, session: bytes) -> int | None:
+        """The steps that the client of this session has taken; None where it is not open."""
+        return next((one.seq for one in self.sessions if one.session == session), None)
+
+    def moved(self, session: bytes, seq: int) -> "Ledger":
+        """The session has taken another step."""
+        others = [one for one in self.sessions if one.session != session]
+        moved = sorted([*others, OpenSession(session, seq)], key=lambda one: one.session)
+        return replace(self, sessions=tuple(moved))
+
+    def ended(self, session: bytes) -> "Ledger":
+        return replace(self, sessions=tuple(one for one in self.sessions if one.session != session))
+
+    def burnt(self) -> "Ledger":
+        """Every open session is given up: no snapshot of them can be taken up again."""
+        return replace(self, sessions=())
+
+    # Rule 13: which sum may be opened
+
+    def times(self, key: bytes) -> int:
+        """How often we sent UnmaskShares for a sum of this key."""
+        known = self._revealed(key)
+        return known.times if known else 0
+
+    def check_attempt(self, key: bytes, terms: Terms) -> None:
+        """Whether we contribute to a sum of this key at all. Raises PeerMisbehaved."""
+        if (times := self.times(key)) > terms.retries_after_reveal:
+            raise PeerMisbehaved(
+                SERVER,
+                DropReason.SUMMED_BEFORE,
+                f"our shares for this step have left {times} times, our terms allow {terms.retries_after_reveal} more "
+                f"than the first: go on from the next step, or agree on a new configuration",
+            )
+
+    def check_survivors(self, key: bytes, terms: Terms, u3: PartySet) -> tuple[Caution, ...]:
+        """Whether we confirm this U3, and what to say of it. Raises PeerMisbehaved."""
+        known = self._revealed(key)
+        if known and known.members != _members(terms, u3):
+            raise PeerMisbehaved(
+                SERVER,
+                DropReason.SUMMED_BEFORE,
+                "our shares for a sum of this step over other members have left: a second sum would show by its "
+                "difference what those gave who are in one of them only",
+            )
+        change = self._small_change(terms, u3)
+        if change and terms.strict:
+            raise PeerMisbehaved(
+                SERVER,
+                DropReason.SMALL_CHANGE,
+                f"{change}; our terms are strict and ask for {terms.smallest_change} or none",
+            )
+        return (*([SummedAgain(known.times)] if known else []), *([change] if change else []))
+
+    def revealed(self, key: bytes, terms: Terms, u3: PartySet) -> "Ledger":
+        """Our UnmaskShares for this sum leave."""
+        change = self._small_change(terms, u3)
+        entry = RevealedSum(
+            key, _members(terms, u3), self.times(key) + 1, change.joined | change.left if change else frozenset()
+        )
+        sums = sorted([*(one for one in self.sums if one.key != key), entry], key=lambda one: one.key)
+        return replace(self, sums=tuple(sums), last=LastSum(terms.subject.consortium, u3))
+
+    def _revealed(self, key: bytes) -> RevealedSum | None:
+        return next((one for one in self.sums if one.key == key), None)
+
+    def _small_change(self, terms: Terms, u3: PartySet) -> SmallChange | None:
+        """Against the last sum of the same consortium: in another one the numbers stand for other members."""
+        if self.last is None or self.last.consortium != terms.subject.consortium:
+            return None
+        change = SmallChange(joined=u3 - self.last.u3, left=self.last.u3 - u3)
+        return change if 0 < len(change.joined) + len(change.left) < terms.smallest_change else None
+
+
+_CODEC = Codec(Ledger, own=True)
+
+NOTHING_ANSWERED = Ledger()
+
+
+def _members(terms: Terms, u3: PartySet) -> bytes:
+    """By identity: another consortium file may give a member another number."""
+    return digest("members", *sorted(terms.members[party].raw for party in u3))
+
+
+class Keeper(Protocol):
+    """Where a party's ledger outlives its process: a file beside its model, or what a framework offers."""
+
+    def read(self) -> Ledger:
+        """The newest; empty where nothing was ever written. Raises where it is damaged."""
+
+    def write(self, ledger: Ledger) -> None:
+        """Returns when it is on disk, whole."""
+
+    def held(self) -> AbstractContextManager[None]:
+        """While it lasts no other process answers under this identity. Raises where one does."""
