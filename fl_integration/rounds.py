@@ -1,298 +1,233 @@
-"""Federated averaging over tables: what a bank contributes to a step and how the sum moves the model.
+"""Federated training as a loop for researchers: clients train, the secure sum averages, the server moves the model.
 
-A step's state is one payload (canonical bytes, the same at every bank). Step 0 sums statistics, if it was agreed; each
-later step sums model updates, clipped and weighted. Weight, loss and the number of clipped values travel in the same
-masked vector as the update: nothing of a bank leaves beside it.
+Everything that a client gives goes through one sum a round: what the server and the other clients see of it is the
+mean. The clients live in this process, as they do in `aggregation.local`.
 """
 
-import logging
-import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from hashlib import sha256
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from fl_integration import standardisation
-from fl_integration.layout import Array, Layout, LayoutError, PayloadError, dump_payload, load_payload
-from fl_integration.schema import Floats, Table
-from fl_integration.standardisation import Standard
-from fl_integration.training import Model, TrainingConfig, TrainingError, learner_of
-from mpc.encoding import Encoding, Metric
-from mpc.field import FieldVector
+from fl_integration.aggregation import AggregationError, Mean, local
+from fl_integration.layout import Array, LayoutError, Tensors
+from fl_integration.server_optimisers import FedAvg, ServerOptimiser
+from fl_integration.training import TrainingError
 from mpc.randomness import Randomness
-from protocols.machine import Aggregate
-from protocols.session import VectorSpec
-
-log = logging.getLogger("veilsum.training")
-
-FORMAT = "veilsum-tabular/1"
-
-_LOSS = Metric("loss", 0.0, 10.0)
-_TENSOR = "model."
+from protocols.messages import Round
 
 
-def sample_weight(rows: int, rows_per_unit: int, w_max: int = 16) -> int:
-    """A bank's weight: its rows in units, rounded to a power of two in 1..w_max.
-
-    Powers of two because the total weight shows a lost bank's weight by its difference: this shows only a bucket.
-    """
-    largest = w_max.bit_length() - 1
-    return 1 << min(round(math.log2(max(rows / rows_per_unit, 1.0))), largest)
+def _nothing() -> None:
+    """What most clients do when they hear that the sum holds their part."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class State:
-    """What a payload says: the input of step `fl_round`. After the last round it is the result.
+class Trained:
+    """What a client made of the model.
 
-    history: for each training round so far how many parties were in the sum, their total weight, their mean loss before
-    it (both classes weighing the same) and how many values were clipped.
+    tensors: by the names of those it was given. weight: 0 or more, a whole number. metrics: those that the aggregate
+    asks for travel in the same sum, any others stay here. step_sum: the learning rates of all local steps added up,
+    which SCAFFOLD divides by. keep: called once, when the sum holds this; what the client remembers of its part (a
+    control variate, what a compression lost) it remembers only then.
     """
 
-    model: Model
-    rounds: int
+    tensors: Tensors = field(repr=False)
+    weight: int = 1
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    step_sum: float = 0.0
+    keep: Callable[[], None] = _nothing
+
+
+class Client(Protocol):
+    """Whoever trains on rows of its own."""
+
+    def train(self, tensors: Tensors, fl_round: int) -> Trained:
+        """From `tensors` on, which stay as they are. fl_round: 1, 2, ..; asked twice for one, it trains anew."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contribution:
+    """What a client puts into a sum: the difference that its training made."""
+
+    update: Tensors = field(repr=False)
+    weight: int
+    metrics: Mapping[str, float]
+
+
+class Aggregate(Protocol):
+    """How contributions become their mean: securely, or plainly where a test compares."""
+
+    def __call__(self, contributions: Mapping[int, Contribution], lose: Mapping[int, Round]) -> Mean:
+        """The mean over those whose input left. lose: who is lost, and at which stage. Raises AggregationError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecureMean:
+    """The secure sum, a new session each time; the fields are those of `aggregation.local`.
+
+    A session is for exactly the clients of the round, so `colluding` and `losses` speak of them. rand: where keys and
+    rounding come from; a seeded one makes a simulation repeatable and would protect nobody elsewhere.
+    """
+
+    clip: float = 1.0
+    bits: int = 16
+    max_weight: int = 16
+    metrics: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    colluding: int | None = None
+    losses: int = 0
+    compress: Mapping[str, Any] | None = None
+    rand: Randomness | None = None
+
+    def __call__(self, contributions: Mapping[int, Contribution], lose: Mapping[int, Round]) -> Mean:
+        seats = sorted(contributions)
+        with local(
+            parties=len(seats),
+            colluding=self.colluding,
+            losses=self.losses,
+            clip=self.clip,
+            bits=self.bits,
+            max_weight=self.max_weight,
+            metrics=self.metrics,
+            compress=self.compress,
+            lose={seat: lose[who] for seat, who in enumerate(seats) if who in lose},
+            rand=self.rand,
+        ) as session:
+            for seat, who in enumerate(seats):
+                given = contributions[who]
+                session.contribute(seat, given.update, weight=given.weight, metrics=self._agreed(who, given))
+            mean = session.result()
+        return replace(mean, included=frozenset(seats[seat] for seat in mean.included))
+
+    def _agreed(self, who: int, given: Contribution) -> dict[str, float]:
+        if missing := sorted(self.metrics.keys() - given.metrics.keys()):
+            raise TrainingError(f"client {who} does not report {missing[0]!r}: add it to its Trained.metrics")
+        return {name: given.metrics[name] for name in self.metrics}
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReport:
+    """What a round's sum said. failure: why there was none; the model then stayed as it was.
+
+    included: the clients in it. staleness: client -> how many times the model had moved since it began to train.
+    """
+
     fl_round: int
-    schema_digest: str
-    standard: Standard
-    tensors: dict[str, Array]
-    history: tuple[Mapping[str, float], ...] = ()
-
-    @classmethod
-    def initial(cls, config: TrainingConfig) -> "State":
-        return cls(
-            model=config.model,
-            rounds=config.rounds,
-            fl_round=config.first_round,
-            schema_digest=config.schema_digest,
-            standard=Standard.of_ranges(config.schema),
-            tensors=config.learner().initial(config.seed),
-        )
-
-    @classmethod
-    def load(cls, payload: bytes) -> "State":
-        """Raises PayloadError for anything that `dump` did not make."""
-        tensors, meta = load_payload(payload)
-        try:
-            state = cls(
-                model=Model(meta["model"]),
-                rounds=_whole(meta["rounds"]),
-                fl_round=_whole(meta["fl_round"]),
-                schema_digest=str(meta["schema"]),
-                standard=Standard(tensors.pop("mean"), tensors.pop("scale")),
-                tensors={name.removeprefix(_TENSOR): tensor for name, tensor in tensors.items()},
-                history=tuple(dict(entry) for entry in meta["history"]),
-            )
-        except (KeyError, TypeError, ValueError) as exc:
-            raise PayloadError(f"not a payload of {FORMAT}: {exc}") from exc
-        if state.dump() != payload:
-            raise PayloadError(f"not a payload of {FORMAT}")
-        return state
-
-    def dump(self) -> bytes:
-        """Canonical: equal states, equal bytes."""
-        meta = {
-            "format": FORMAT,
-            "model": self.model.value,
-            "rounds": self.rounds,
-            "fl_round": self.fl_round,
-            "schema": self.schema_digest,
-            "history": [dict(entry) for entry in self.history],
-        }
-        model = {_TENSOR + name: tensor for name, tensor in self.tensors.items()}
-        return dump_payload({"mean": self.standard.mean, "scale": self.standard.scale, **model}, meta)
-
-    @property
-    def finished(self) -> bool:
-        return self.fl_round > self.rounds
+    included: frozenset[int] = frozenset()
+    total_weight: int = 0
+    clipped: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    staleness: Mapping[int, int] = field(default_factory=dict)
+    failure: str | None = None
 
 
-class TabularWorkload:
-    """One bank's part in a training, or the coordinator's when `data` is None.
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """tensors: the model after the last round. rounds: what each said, in order."""
 
-    training: the table `[training]` (see TrainingConfig). clients: the most parties of a sum. max_weight: the largest
-    weight, both from the consortium's file. rand: rounds the updates, and is as secret as they are.
-    Raises TrainingError when the table is wrong.
+    tensors: dict[str, Array] = field(repr=False)
+    rounds: tuple[RoundReport, ...]
+
+
+def train(
+    clients: Sequence[Client],
+    tensors: Tensors,
+    *,
+    rounds: int,
+    optimiser: ServerOptimiser[Any] | None = None,
+    aggregate: Aggregate | None = None,
+    cohort: int | None = None,
+    lose: Callable[[int], Mapping[int, Round]] | None = None,
+    seed: int = 0,
+) -> History:
+    """`rounds` times: a cohort trains, its updates are averaged, the server takes a step. `tensors` stay as they are.
+
+    optimiser: FedAvg when not given. aggregate: `SecureMean()` when not given. cohort: how many clients a round takes,
+    drawn with `seed`; all when not given. lose: round -> who is lost in it, and at which stage of the sum.
+    A round without a sum leaves the model as it is and says so in the history; where no round had one, the last
+    AggregationError is raised. Raises TrainingError for a client whose training gave no finite update, naming it.
     """
+    cohort = len(clients) if cohort is None else cohort
+    if not 1 <= cohort <= len(clients):
+        raise TrainingError(f"a cohort of {cohort} out of {len(clients)} clients: take 1..{len(clients)}")
+    server = Server(tensors, len(clients), optimiser, aggregate)
+    for fl_round in range(1, rounds + 1):
+        chosen = np.random.default_rng([seed, fl_round]).choice(len(clients), cohort, replace=False)
+        trained = {who: clients[who].train(server.tensors, fl_round) for who in sorted(chosen.tolist())}
+        given = {who: contribution(who, fl_round, one, server.tensors) for who, one in trained.items()}
+        server.average(fl_round, trained, given, lose=lose(fl_round) if lose else {})
+    return server.history()
+
+
+class Server:
+    """The model between the rounds, and what the rounds said."""
 
     def __init__(
-        self, training: Mapping[str, Any], clients: int, max_weight: int, data: Table | None, rand: Randomness
+        self,
+        tensors: Tensors,
+        clients: int,
+        optimiser: ServerOptimiser[Any] | None,
+        aggregate: Aggregate | None,
     ) -> None:
-        self._config = TrainingConfig.from_mapping(training)
-        self._layout = Layout.of(self._config.learner().initial(self._config.seed))
-        self._encoding = Encoding.fitting(
-            length=self._layout.length,
-            clip=self._config.clip,
-            bits=self._config.bits,
-            max_weight=max_weight,
-            clients=clients,
-            metrics=(_LOSS,),
-        )
-        self._data = data
-        self._rand = rand
-        self._attempts: Counter[bytes] = Counter()
+        self.tensors: dict[str, Array] = {name: np.array(tensor) for name, tensor in tensors.items()}
+        self._clients = clients
+        self._optimiser = optimiser or FedAvg()
+        self._aggregate = aggregate or SecureMean()
+        self._state = self._optimiser.start(self.tensors)
+        self._reports: list[RoundReport] = []
+        self._failure: AggregationError | None = None
 
-    def spec(self, payload: bytes) -> VectorSpec:
-        """What this step's vectors look like."""
-        if self._load(payload).fl_round == 0:
-            return VectorSpec(standardisation.vector_length(self._config.schema), standardisation.FIELD)
-        return VectorSpec(self._encoding.vector_length, self._encoding.field)
-
-    def contribute(self, payload: bytes) -> FieldVector:
-        """Count or train on the own rows, and encode. Raises TrainingError where there are none, or no step is left.
-
-        Asked again for the same payload it trains in another order of the rows: after an abort no second answer may be
-        an old one under another mask.
-        """
-        state = self._load(payload)
-        if self._data is None:
-            raise TrainingError("the coordinator has no rows and contributes nothing")
-        if state.finished:
-            raise TrainingError("the training is finished: nothing is left to contribute")
-        if state.fl_round == 0:
-            return standardisation.contribution(self._config.schema, self._data, self._encoding.clients)
-        return self._update(state, self._data, self._local_seed(state.fl_round, payload))
-
-    def advance(self, payload: bytes, aggregate: Aggregate) -> bytes:
-        """The next payload, the same bytes at every bank. Raises mpc's EncodingError for what is no sum."""
-        state = self._load(payload)
-        if state.fl_round == 0:
-            standard = Standard.of_sums(self._config.schema, standardisation.FIELD.check(aggregate.vector))
-            return replace(state, fl_round=1, standard=standard).dump()
-        decoded = self._encoding.decode_sum(aggregate.vector)
-        entry = {
-            "fl_round": state.fl_round,
-            "parties": len(aggregate.included),
-            "weight": decoded.total_weight,
-            "loss": decoded.metrics[_LOSS.name],
-            "clipped": decoded.clipped,
-        }
-        self._warn_of_own_weight(state.fl_round, decoded.total_weight)
-        tensors = self._layout.moved(state.tensors, decoded.mean)
-        return replace(state, fl_round=state.fl_round + 1, tensors=tensors, history=(*state.history, entry)).dump()
-
-    def fl_round(self, payload: bytes) -> int:
-        """The step that this payload is the input of: 0 is the statistics step, 1 the first training round."""
-        return self._load(payload).fl_round
-
-    def finished(self, payload: bytes) -> bool:
-        """Whether this payload is the result."""
-        return self._load(payload).finished
-
-    def _update(self, state: State, data: Table, seed: int) -> FieldVector:
-        learner, inputs = self._config.learner(), state.standard.applied(data.features)
+    def average(
+        self,
+        fl_round: int,
+        trained: Mapping[int, Trained],
+        given: Mapping[int, Contribution],
+        *,
+        lose: Mapping[int, Round] | None = None,
+        stale: Mapping[int, int] | None = None,
+    ) -> None:
+        """One sum, and one step of the model where there is a mean."""
         try:
-            with np.errstate(over="ignore", invalid="ignore"):  # found below, and said in words
-                trained = learner.train(state.tensors, inputs, data.labels, seed)
-            update = self._layout.difference(trained, state.tensors)
-        except ValueError as exc:  # NaN, infinity: from the layout, or from scikit-learn in its own words
-            raise TrainingError(
-                f"round {state.fl_round}: this bank's update is no finite vector ({exc}): "
-                f"lower training.learning_rate, or agree on narrower ranges in the schema"
-            ) from exc
-        return self._encoding.encode(
-            update,
-            weight=self._weight(data),
-            metrics={_LOSS.name: balanced_loss(learner.logits(state.tensors, inputs), data.labels)},
-            rand=self._rand,
-        )
+            mean = self._aggregate(given, lose or {})
+        except AggregationError as exc:
+            self._failure = exc
+            self._reports.append(RoundReport(fl_round, failure=str(exc)))
+            return
+        part = len(mean.included) / self._clients
+        self.tensors, self._state = self._optimiser.step(self.tensors, mean.update, part, self._state)
+        for who in sorted(mean.included):
+            trained[who].keep()
+        included, beside = mean.included, (mean.total_weight, mean.clipped, mean.metrics)
+        self._reports.append(RoundReport(fl_round, included, *beside, staleness=stale or {}))
 
-    def _weight(self, data: Table) -> int:
-        return sample_weight(len(data), self._config.rows_per_unit, self._encoding.max_weight)
-
-    def _warn_of_own_weight(self, fl_round: int, total: int) -> None:
-        """A sum that is mostly one bank's is hardly a disguise for it: the bank is told. [PROTOCOLS section 1]"""
-        if self._data is not None and 2 * (own := self._weight(self._data)) > total:
-            log.warning(
-                "round %d: our weight was %d of %d in all, so the mean is mostly our update", fl_round, own, total
-            )
-
-    def _local_seed(self, fl_round: int, payload: bytes) -> int:
-        attempt = self._attempts[key := sha256(payload).digest()]
-        self._attempts[key] += 1
-        return _seed(self._config.seed, fl_round, attempt)
-
-    def _load(self, payload: bytes) -> State:
-        """The state, if it belongs to this training. Raises PayloadError."""
-        state, config = State.load(payload), self._config
-        expected = (config.model, config.rounds, config.schema_digest)
-        if (state.model, state.rounds, state.schema_digest) != expected:
-            raise PayloadError("the payload belongs to another model, number of rounds or schema")
-        if not config.first_round <= state.fl_round <= config.rounds + 1:
-            raise PayloadError(f"the payload is of step {state.fl_round}, there are {config.rounds}")
-        try:
-            self._layout.flatten(state.tensors)
-            _standard_layout(config).flatten({"mean": state.standard.mean, "scale": state.standard.scale})
-        except LayoutError as exc:
-            raise PayloadError(f"the payload does not fit the model: {exc}") from exc
-        if not (state.standard.scale > 0).all():
-            raise PayloadError("the payload's scales are not above 0")
-        return state
+    def history(self) -> History:
+        """Raises the last AggregationError where no round had a sum."""
+        if self._failure and all(report.failure for report in self._reports):
+            raise self._failure
+        return History(self.tensors, tuple(self._reports))
 
 
-def initial_payload(training: Mapping[str, Any]) -> bytes:
-    """The payload of the first step, the same bytes for the same table. Raises TrainingError."""
-    return State.initial(TrainingConfig.from_mapping(training)).dump()
+def contribution(who: int, fl_round: int, trained: Trained, start: Tensors) -> Contribution:
+    """The difference between what a client returned and where it started. Raises TrainingError, naming the client."""
+    if trained.tensors.keys() != start.keys():
+        odd = sorted(trained.tensors.keys() ^ start.keys())[0]
+        raise TrainingError(f"client {who}, round {fl_round}: tensor {odd!r} is missing or not in the model")
+    try:
+        update = {name: _difference(name, trained.tensors[name], start[name]) for name in start}
+    except LayoutError as exc:
+        raise TrainingError(f"client {who}, round {fl_round}: {exc}") from exc
+    return Contribution(update, trained.weight, trained.metrics)
 
 
-def predict(payload: bytes, table: Table) -> npt.NDArray[np.float64]:
-    """float64[n]: the probability of the positive class for each row, as if both classes were equally frequent."""
-    return predict_rows(payload, table.features)
-
-
-def predict_rows(payload: bytes, features: Floats) -> npt.NDArray[np.float64]:
-    """The same for rows without labels; features as in `Table`."""
-    state = State.load(payload)
-    learner = learner_of(state.model, features.shape[1])
-    logits = learner.logits(state.tensors, state.standard.applied(features))
-    return np.exp(-np.logaddexp(0.0, -logits))
-
-
-def evaluate(payload: bytes, table: Table) -> dict[str, float]:
-    """`auc` and `average_precision` of the payload's model on these rows."""
-    from fl_integration.linear import scores  # scikit-learn is loaded only where something is scored
-
-    return scores(table.labels, predict(payload, table))
-
-
-def train_alone(training: Mapping[str, Any], table: Table) -> bytes:
-    """What one bank gets without the others: the same learner, as many passes in all, standardised by its own rows."""
-    config = TrainingConfig.from_mapping(training)
-    state, learner = State.initial(config), config.learner()
-    if config.first_round == 0:
-        sums = standardisation.contribution(config.schema, table, 1)
-        state = replace(state, standard=Standard.of_sums(config.schema, sums))
-    inputs, tensors = state.standard.applied(table.features), state.tensors
-    for fl_round in range(1, config.rounds + 1):
-        tensors = learner.train(tensors, inputs, table.labels, _seed(config.seed, fl_round, 0))
-    return replace(state, fl_round=config.rounds + 1, tensors=tensors).dump()
-
-
-def train_pooled(training: Mapping[str, Any], tables: Sequence[Table]) -> bytes:
-    """What all rows in one place would give: the bar that no federation passes by much."""
-    return train_alone(training, Table.joined(tables))
-
-
-def balanced_loss(logits: npt.NDArray[np.float64], labels: npt.NDArray[np.uint8]) -> float:
-    """Mean log loss, both classes weighing the same: ln 2 for a model that knows nothing."""
-    positive = labels == 1
-    losses = np.logaddexp(0.0, np.where(positive, -logits, logits))
-    return float((losses[positive].mean() + losses[~positive].mean()) / 2)
-
-
-def _standard_layout(config: TrainingConfig) -> Layout:
-    standard = Standard.of_ranges(config.schema)
-    return Layout.of({"mean": standard.mean, "scale": standard.scale})
-
-
-def _seed(seed: int, fl_round: int, attempt: int) -> int:
-    """The order of the rows: not a secret, the same at every bank."""
-    return int(np.random.SeedSequence([seed, fl_round, attempt]).generate_state(1)[0])
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{value!r} is no count")
-    return value
+def _difference(name: str, new: Array, old: Array) -> Array:
+    """float32, or int64 for whole numbers; taken in double precision."""
+    new, old = np.asarray(new), np.asarray(old)
+    if new.shape != old.shape:
+        raise LayoutError(f"tensor {name!r} is {list(new.shape)}, the model has {list(old.shape)}")
+    if old.dtype.kind != "f":
+        return new.astype(np.int64) - old.astype(np.int64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = (new.astype(np.float64) - old.astype(np.float64)).astype(np.float32)
+    if not np.isfinite(moved).all():
+        raise LayoutError(f"tensor {name!r} is not finite after training: lower the learning rate")
+    return np.asarray(moved)

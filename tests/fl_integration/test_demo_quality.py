@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fl_integration import synthetic
-from fl_integration.rounds import TabularWorkload, evaluate, initial_payload, train_alone, train_pooled
 from fl_integration.schema import Schema, Table
 from fl_integration.tabular import table_of
+from fl_integration.workload import TabularWorkload, evaluate, initial_payload, train_alone, train_pooled
 from mpc.randomness import SeededRandomness
 from protocols.errors import PartyId
 from protocols.machine import Aggregate

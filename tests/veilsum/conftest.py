@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 import trio
 
-from fl_integration.rounds import TabularWorkload, initial_payload
 from fl_integration.training import TrainingError
+from fl_integration.workload import TabularWorkload, initial_payload
 from mpc.randomness import SystemRandomness
 from net.config import load_consortium, load_party
 from net.contributing import BeforeSend

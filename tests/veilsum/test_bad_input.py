@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fl_integration.rounds import TabularWorkload
+from fl_integration.workload import TabularWorkload
 from net.config import load_consortium
 
 DAY = timedelta(days=1)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fl_integration import synthetic
-from fl_integration.rounds import State
+from fl_integration.workload import State
 
 pytestmark = pytest.mark.slow
 

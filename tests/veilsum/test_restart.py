@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from fl_integration.rounds import State
+from fl_integration.workload import State
 from veilsum.demo.options import Stage
 
 pytestmark = pytest.mark.slow
