@@ -11,11 +11,14 @@ import math
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from tokenize import TokenError
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from mpc.encoding import Span, whole_numbers
 
 Array: TypeAlias = npt.NDArray[Any]
 Tensors: TypeAlias = Mapping[str, Array]
@@ -66,6 +69,15 @@ class Layout:
     def length(self) -> int:
         """Elements of the flat vector."""
         return sum(entry.size for entry in self.entries)
+
+    def spans(self, clip: float, bits: int) -> tuple[Span, ...]:
+        """The ranges of an update: floats in -clip..clip; whole numbers and booleans with one level a unit.
+
+        So a whole number of -2^(bits-1)..2^(bits-1)-1 is exact. Raises EncodingError for a clip that is no range.
+        """
+        one = [_span(entry, clip, bits) for entry in self.entries if entry.size]
+        alike = groupby(one, key=lambda span: (span.low, span.high))
+        return tuple(Span(sum(span.length for span in group), low, high) for (low, high), group in alike)
 
     def flatten(self, tensors: Tensors) -> Floats:
         """float32[length]. Raises LayoutError for a name, shape or type of another layout, and for NaN or infinity."""
@@ -126,6 +138,12 @@ def _entry(name: str, tensor: Array) -> Entry:
             f"tensor {name!r} is of type {tensor.dtype}: only booleans, whole numbers and floats up to f8"
         )
     return Entry(name, tensor.shape, tensor.dtype.str[1:])
+
+
+def _span(entry: Entry, clip: float, bits: int) -> Span:
+    if np.dtype(entry.dtype).kind == "f":
+        return Span(entry.size, -clip, clip)
+    return whole_numbers(entry.size, bits)
 
 
 def _wide(tensor: Array) -> Array:

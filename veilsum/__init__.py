@@ -7,12 +7,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fl_integration.aggregation import local
+    from fl_integration.aggregation import AggregationError, Mean, local
+    from fl_integration.estimator import SecureFederatedClassifier
+    from veilsum.ceremony.mean_section import mean_table
+    from veilsum.facade import connect, serve
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "local"]
+__all__ = [
+    "AggregationError",
+    "Mean",
+    "SecureFederatedClassifier",
+    "__version__",
+    "connect",
+    "local",
+    "mean_table",
+    "serve",
+]
 
-_HOMES = {"local": "fl_integration.aggregation"}
+_HOMES = {
+    "AggregationError": "fl_integration.aggregation",
+    "Mean": "fl_integration.aggregation",
+    "SecureFederatedClassifier": "fl_integration.estimator",
+    "connect": "veilsum.facade",
+    "local": "fl_integration.aggregation",
+    "mean_table": "veilsum.ceremony.mean_section",
+    "serve": "veilsum.facade",
+}
 
 
 def __getattr__(name: str) -> Any:

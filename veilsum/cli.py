@@ -10,7 +10,7 @@ from typing import Annotated
 import click
 import typer
 
-from veilsum.commands import consortium, identity, processes, scoring
+from veilsum.commands import advise, consortium, identity, processes, scoring, trial
 from veilsum.demo.options import Model, Options, OwnData, Stage, Variant
 from veilsum.errors import Fault, WrongUsage
 
@@ -31,6 +31,8 @@ app.add_typer(processes.coordinator, name="coordinator")
 app.add_typer(processes.party, name="party")
 app.command()(processes.check)
 app.command()(scoring.predict)
+app.command()(advise.advise)
+app.command()(trial.trial)
 
 
 @app.command()

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fl_integration.layout import PayloadError
-from fl_integration.rounds import TabularWorkload, initial_payload
+from fl_integration.means import KIND, Means, MeanWorkload
+from fl_integration.plan import PlanError
 from fl_integration.schema import SchemaError, Table
 from fl_integration.tabular import DataError, load_table
 from fl_integration.training import TrainingConfig, TrainingError
+from fl_integration.workload import TabularWorkload, initial_payload
 from mpc.encoding import EncodingError
 from mpc.randomness import SystemRandomness
 from net.blocking import coordinate as run_coordinator
@@ -22,10 +24,10 @@ from net.workload import Workload
 from protocols.roster import Consortium, ConsortiumError
 from veilsum.result import describe
 
-FOR_PEOPLE = (NetError, ConsortiumError, DataError, SchemaError, TrainingError, PayloadError, EncodingError)
+FOR_PEOPLE = (NetError, ConsortiumError, DataError, SchemaError, TrainingError, PlanError, PayloadError, EncodingError)
 """Errors whose text is a line for the person who runs the process."""
 
-Wrap = Callable[[Workload], Workload]
+Wrap = Callable[[TabularWorkload], Workload]
 
 _STORED = (Happened.ADOPTED, Happened.SUMMED, Happened.FINISHED)  # a payload is on disk that may not have been there
 
@@ -35,12 +37,15 @@ def serve(
 ) -> None:
     """A coordinator to its end. It holds no rows. Raises the errors of FOR_PEOPLE."""
     consortium = load_consortium(config.consortium)
-    workload = wrap(_workload(consortium, config.consortium, None))
-    _require_ours(config.payload, workload)
-    initial = initial_payload(consortium.training)
+    means = means_of(consortium, config.consortium)
+    members = len(consortium.members)
+    workload = MeanWorkload(means, members) if means else wrap(_workload(consortium, config.consortium, None))
+    require_ours(config.payload, workload)
+    initial = means.initial() if means else initial_payload(consortium.training)
 
     def described(report: SessionReport) -> None:
-        describe(config.payload, consortium)
+        if not means:
+            describe(config.payload, consortium)
         on_report(report)
 
     run_coordinator(config, workload, initial, on_report=described, on_listening=on_listening)
@@ -55,8 +60,10 @@ def contribute(
 ) -> None:
     """A party to its end, with the rows of its own table. Raises the errors of FOR_PEOPLE."""
     consortium = load_consortium(config.consortium)
+    if means_of(consortium, config.consortium):
+        raise TrainingError(f"{config.consortium}: programs contribute to this training: call veilsum.connect in yours")
     workload = wrap(_workload(consortium, config.consortium, own_table(config, consortium)))
-    _require_ours(config.payload, workload)
+    require_ours(config.payload, workload)
 
     def described(event: PartyEvent) -> None:
         if event.what in _STORED:
@@ -70,11 +77,23 @@ def contribute(
 def own_table(config: PartyConfig, consortium: Consortium) -> Table:
     """A party's rows. What its own file does not say of the label, the consortium's does. Raises DataError."""
     training = _training(consortium, config.consortium)
+    if config.data is None:
+        raise DataError("'data' is missing in this party's file: name the table that it trains on")
     label, positive = config.label or training.label, config.positive or training.positive
     return load_table(config.data, training.schema, label=label, positive=positive)
 
 
-def _require_ours(file: Path, workload: Workload) -> None:
+def means_of(consortium: Consortium, file: Path) -> Means | None:
+    """What programs sum; None where parties train on their tables. Raises PlanError naming the consortium's file."""
+    if consortium.training.get("kind") != KIND:
+        return None
+    try:
+        return Means.from_mapping(consortium.training, max_weight=consortium.max_weight)
+    except PlanError as exc:
+        raise PlanError(f"{file}: [training] {exc}") from exc
+
+
+def require_ours(file: Path, workload: Workload) -> None:
     """Raises PayloadError when the stored model is none of this training."""
     try:
         if (payload := read_payload(file)) is not None:
@@ -92,7 +111,7 @@ def _training(consortium: Consortium, file: Path) -> TrainingConfig:
         raise TrainingError(f"{file}: {exc}") from exc
 
 
-def _workload(consortium: Consortium, file: Path, table: Table | None) -> Workload:
+def _workload(consortium: Consortium, file: Path, table: Table | None) -> TabularWorkload:
     _training(consortium, file)
     return TabularWorkload(
         consortium.training,

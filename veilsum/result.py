@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from fl_integration.layout import PayloadError
-from fl_integration.rounds import FORMAT, State, predict_rows
 from fl_integration.schema import Schema, SchemaError
 from fl_integration.tabular import load_features
 from fl_integration.training import TrainingConfig
+from fl_integration.workload import FORMAT, State, predict_rows
 from net.store import read_payload, write_whole
 from protocols.roster import Consortium
 from protocols.session import model_digest

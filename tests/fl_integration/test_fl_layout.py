@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fl_integration.layout import META, Layout, LayoutError, PayloadError, dump_payload, load_payload
+from mpc.encoding import EncodingError, uniform, whole_numbers
 
 TENSORS = {
     "weights": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -54,6 +55,16 @@ def test_the_order_of_the_vector_is_the_order_of_the_first_mapping_and_c_order_w
     shuffled = dict(reversed(fortran.items()))
     assert np.array_equal(LAYOUT.flatten(shuffled), LAYOUT.flatten(TENSORS))
     assert LAYOUT.flatten(TENSORS)[:6].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_spans_of_an_update_give_whole_numbers_one_level_a_unit():
+    found = LAYOUT.spans(0.5, 12)
+    assert found == (*uniform(9, 0.5), whole_numbers(3, 12))  # neighbours of one range are one span, empty ones none
+    mixed = {"a": np.zeros(2), "b": np.zeros(3, np.uint8), "c": np.zeros((2, 2), bool), "d": np.float32(0)}
+    assert Layout.of(mixed).spans(1.0, 8) == (*uniform(2, 1.0), whole_numbers(7, 8), *uniform(1, 1.0))
+    assert Layout.of({}).spans(1.0, 8) == ()
+    with pytest.raises(EncodingError, match="low < high"):
+        LAYOUT.spans(0.0, 12)
 
 
 def test_whole_numbers_are_averaged_and_rounded_back():

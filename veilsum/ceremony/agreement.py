@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from net.config import dump_consortium, load_card, load_consortium
 from net.store import write_whole
@@ -10,9 +10,11 @@ from protocols.roster import PROTOCOL, Card, Consortium, ConsortiumError
 from protocols.session import Variant, smallest_cohort, smallest_threshold
 from veilsum.ceremony.files import write_new
 from veilsum.ceremony.identity import load_identity
+from veilsum.ceremony.mean_section import load_mean_section
 from veilsum.ceremony.model_section import load_model_section
+from veilsum.ceremony.plan_section import load_plan_section
 from veilsum.ceremony.words import spoken
-from veilsum.errors import Fault
+from veilsum.errors import Fault, WrongUsage
 
 MAX_WEIGHT: Final = 16
 _READABLE: Final = 0o644  # a public file, whatever the umask
@@ -23,7 +25,8 @@ def create(
     *,
     members: Sequence[Path],
     coordinator: Path,
-    schema: Path,
+    schema: Path | None,
+    plan: Path | None = None,
     colluding: int,
     losses: int,
     name: str,
@@ -32,7 +35,9 @@ def create(
 ) -> Consortium:
     """Writes the file, unsigned. The coordinator's own card among those of the members is left out of them.
 
-    Raises Fault, ConfigError: among them where colluding + 2 losses is not below the number of members.
+    schema: model.toml, or what `mean_table` wrote, which says model and rounds itself. plan: in its place, plan.toml,
+    for a training that another framework runs.
+    Raises Fault, WrongUsage, ConfigError: among them where colluding + 2 losses is not below the number of members.
     """
     head = load_card(coordinator)
     cards = [card for card in map(load_card, members) if card != head]
@@ -47,12 +52,20 @@ def create(
             colluding=colluding,
             losses=losses,
             max_weight=MAX_WEIGHT,
-            training=load_model_section(schema).training(model=model, rounds=rounds),
+            training=_training(schema, plan, model, rounds),
         )
     except ConsortiumError as exc:
         raise Fault(str(exc)) from exc
     write_new(out, dump_consortium(consortium))
     return consortium
+
+
+def _training(schema: Path | None, plan: Path | None, model: str, rounds: int) -> dict[str, Any]:
+    if schema is not None and plan is None:
+        return load_mean_section(schema) or load_model_section(schema).training(model=model, rounds=rounds)
+    if plan is not None and schema is None:
+        return load_plan_section(plan, max_weight=MAX_WEIGHT)
+    raise WrongUsage("what was agreed on is one file: --schema for banks of this program, --plan for a framework's nodes")
 
 
 def sign(file: Path, folder: Path) -> tuple[Consortium, str]:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fl_integration.rounds import State
 from fl_integration.training import TrainingConfig
+from fl_integration.workload import State
 from net.config import CoordinatorConfig, PartyConfig, load_consortium, load_coordinator, load_party
 from net.control import LARGEST_CLOCK_GAP
 from net.probe import knock, try_to_listen
 from net.store import read_keys, read_payload
-from protocols.roster import Card, Consortium
+from protocols.roster import Card
 from veilsum.errors import Fault
-from veilsum.join import FOR_PEOPLE, own_table
+from veilsum.join import FOR_PEOPLE, means_of, own_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,10 @@ def _check_party(config: PartyConfig) -> Iterator[Finding]:
         clock.append(knock(config))
         return f"the coordinator at {config.address} shook hands with us"
 
-    yield _finding("consortium", lambda: _consortium_line(load_consortium(config.consortium)))
+    yield _finding("consortium", lambda: _consortium_line(config.consortium))
     yield _finding("identity", lambda: _member_line(config))
     yield _finding("data", lambda: _data_line(config))
-    yield _finding("model", lambda: _model_line(config.payload))
+    yield _finding("model", lambda: _model_line(config.payload, config.consortium))
     yield _finding("reachability", reach)
     yield _finding("clock", lambda: _clock_line(clock))
 
@@ -56,9 +56,9 @@ def _check_coordinator(config: CoordinatorConfig) -> Iterator[Finding]:
         try_to_listen(config)
         return f"{config.listen} is free"
 
-    yield _finding("consortium", lambda: _consortium_line(load_consortium(config.consortium)))
+    yield _finding("consortium", lambda: _consortium_line(config.consortium))
     yield _finding("identity", lambda: _coordinator_line(config))
-    yield _finding("model", lambda: _model_line(config.payload))
+    yield _finding("model", lambda: _model_line(config.payload, config.consortium))
     yield _finding("port", listen)
 
 
@@ -69,8 +69,10 @@ def _finding(what: str, look: Callable[[], str]) -> Finding:
         return Finding(what, False, " ".join(str(exc).split()))
 
 
-def _consortium_line(consortium: Consortium) -> str:
-    TrainingConfig.from_mapping(consortium.training)
+def _consortium_line(file: Path) -> str:
+    consortium = load_consortium(file)
+    if means_of(consortium, file) is None:
+        TrainingConfig.from_mapping(consortium.training)
     members, signed = len(consortium.members), len(consortium.signatures)
     return f"{consortium.name}, version {consortium.version}, {members} members, {signed} signed it"
 
@@ -95,17 +97,22 @@ def _owned(card: Card, has_root: bool, key_file: Path) -> str:
 
 
 def _data_line(config: PartyConfig) -> str:
-    table = own_table(config, load_consortium(config.consortium))
+    consortium = load_consortium(config.consortium)
+    if means_of(consortium, config.consortium):
+        return "a program contributes"
+    table = own_table(config, consortium)
     return (
         f"{config.data}: {len(table)} rows, {int(table.labels.sum())} positive, {table.missing} values missing, "
         f"{table.unknown} of categories that the schema does not name"
     )
 
 
-def _model_line(path: Path) -> str:
+def _model_line(path: Path, consortium: Path) -> str:
     payload = read_payload(path)
     if payload is None:
         return f"{path} is not there yet: training starts from the beginning"
+    if means := means_of(load_consortium(consortium), consortium):
+        return f"{path} is after round {means.load(payload).fl_round - 1} of {means.rounds}"
     state = State.load(payload)
     return f"{path} is after round {state.fl_round - 1} of {state.rounds}"
 

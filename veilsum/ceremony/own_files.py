@@ -8,12 +8,13 @@ from fl_integration.tabular import load_table
 from fl_integration.training import TrainingConfig
 from net.config import DEFAULT_PATIENCE, Address, load_consortium
 from net.policy import Policy
-from protocols.roster import Card
+from protocols.roster import Card, Consortium
 from protocols.session import SMALLEST_COHORT
 from veilsum.ceremony.files import require_new, write_new
 from veilsum.ceremony.identity import Identity, load_identity
 from veilsum.ceremony.toml import literal
 from veilsum.errors import Fault, WrongUsage
+from veilsum.join import means_of
 
 _PARTY = """\
 # This bank's own file: private, and believed before anything that the coordinator says.
@@ -22,8 +23,7 @@ _PARTY = """\
 consortium = {consortium}  # the public file, equal everywhere
 identity = {identity}  # never leaves this machine; mode 0600
 address = {address}  # where the coordinator listens; this process only dials out
-data = {data}  # this bank's rows, .csv or .csv.gz: read here, sent nowhere
-{label}
+{data}
 payload = {payload}  # the model: written whole after every step
 patience = {patience}  # seconds to look for the coordinator before giving up
 
@@ -33,7 +33,8 @@ cohort = {cohort}  # the fewest banks that this one agrees to be summed with
 variant = "active"  # stands a coordinator that lies; nothing else is accepted
 """
 
-_LABEL = """\
+_DATA = """\
+data = {data}  # this bank's rows, .csv or .csv.gz: read here, sent nowhere
 label = {label}  # the column with the answer in this bank's file
 positive = {positive}  # its value that counts as 1"""
 
@@ -56,7 +57,7 @@ def write_party(
     *,
     consortium: Path,
     identity: Path,
-    data: Path,
+    data: Path | None,
     address: Address,
     label: str | None,
     positive: str | None,
@@ -64,23 +65,35 @@ def write_party(
     """Raises Fault, ConfigError and DataError: files that do not belong together are found here and not at night."""
     require_new(out)
     agreed, own = load_consortium(consortium), load_identity(identity)
-    training = TrainingConfig.from_mapping(agreed.training)
-    label, positive = label or training.label, positive or training.positive
     _require_among(agreed.members, own, consortium)
-    load_table(data, training.schema, label=label, positive=positive)
     folder = out.absolute().parent
     text = _PARTY.format(
         consortium=_path(consortium, folder),
         identity=_path(own.key_file, folder),
         address=literal(str(address)),
-        data=_path(data, folder),
-        label=_LABEL.format(label=literal(label), positive=literal(positive)),
+        data=_source(agreed, consortium, data, label, positive, folder),
         payload=literal("model.npz"),
         patience=DEFAULT_PATIENCE,
         colluding=agreed.colluding,
         cohort=SMALLEST_COHORT,
     )
     write_new(out, text)
+
+
+def _source(
+    agreed: Consortium, file: Path, data: Path | None, label: str | None, positive: str | None, folder: Path
+) -> str:
+    """Where this party's contributions come from, as lines of its file."""
+    if means_of(agreed, file):
+        if (data, label, positive) != (None, None, None):
+            raise WrongUsage(f"{file}: programs contribute to this training: leave --data, --label and --positive out")
+        return "# contributions come from a program: veilsum.connect with the name of this file"
+    if data is None:
+        raise WrongUsage("--data is missing: name the table that this bank trains on")
+    training = TrainingConfig.from_mapping(agreed.training)
+    label, positive = label or training.label, positive or training.positive
+    load_table(data, training.schema, label=label, positive=positive)
+    return _DATA.format(data=_path(data, folder), label=literal(label), positive=literal(positive))
 
 
 def write_coordinator(out: Path, *, consortium: Path, identity: Path, listen: Address) -> None:

@@ -36,10 +36,16 @@ def schema(
 def create(
     members: Annotated[list[Path], typer.Option(metavar="CARD...", help="The banks' cards.", show_default=False)],
     coordinator: Annotated[Path, typer.Option(metavar="CARD", help="The coordinator's card.", show_default=False)],
-    schema: Annotated[Path, typer.Option(metavar="model.toml", help="What was agreed on.", show_default=False)],
     colluding: Annotated[int, typer.Option(min=0, help="Banks that may side with the coordinator.")],
     losses: Annotated[int, typer.Option(min=0, help="Banks that may be lost in a round.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The new consortium.toml.", show_default=False)],
+    schema: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="What was agreed on.", show_default=False)
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="plan.toml", help="The same for nodes of another framework.", show_default=False),
+    ] = None,
     name: Annotated[str, typer.Option(help="1 to 64 of a-z, 0-9 and -.")] = "consortium",
     rounds: Annotated[int, typer.Option(min=1, help="Training rounds.")] = 10,
     model: Annotated[Model, typer.Option(help="What is trained.")] = Model.LINEAR,
@@ -52,6 +58,7 @@ def create(
         members=members,
         coordinator=coordinator,
         schema=schema,
+        plan=plan,
         colluding=colluding,
         losses=losses,
         name=name,

@@ -62,7 +62,9 @@ def run_party(config: ConfigFile, log_format: LogOption = LogFormat.TEXT) -> Non
 def init_party(
     consortium: ConsortiumFile,
     identity: IdentityFolder,
-    data: Annotated[Path, typer.Option(metavar="FILE", help="Your table, .csv or .csv.gz.", show_default=False)],
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Your table, .csv or .csv.gz.", show_default=False)
+    ] = None,
     address: Annotated[str, typer.Option(metavar="HOST:PORT", help="The coordinator's.")] = f"127.0.0.1:{PORT}",
     label: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Where your file names it otherwise than the schema.")
