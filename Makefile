@@ -33,5 +33,5 @@ slow: .venv/dev.stamp
 .venv/dev.stamp: .venv/demo.stamp
 	rm -f .venv/demo.stamp
 	$(INSTALL) torch
-	$(INSTALL) --editable '.[torch,dev]'
+	$(INSTALL) --editable '.[torch,flower,flare,dev]'
 	touch .venv/demo.stamp $@
