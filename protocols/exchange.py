@@ -66,12 +66,13 @@ class Exchange:
             self._post(recipient, answers)
 
     def _close_one_round(self) -> bool:
-        """All rest. The machines that can close their round do; a server that cannot gives up."""
+        """All rest. The machines that can close their round do; a server that cannot gives up, or peers without one."""
         waiting = [(party, machine) for party, machine in self.machines.items() if machine.outcome is None]
         able = [(party, machine) for party, machine in waiting if machine.can_close]
         for party, machine in able:
             self._post(party, machine.close_round())
-        stuck = [(party, machine) for party, machine in waiting if party == SERVER and not able]
+        alone = SERVER not in self.machines
+        stuck = [(party, machine) for party, machine in waiting if not able and (alone or party == SERVER)]
         for party, machine in stuck:
             self._post(party, machine.abort(AbortReason.TOO_FEW))
         return bool(able or stuck)

@@ -1,0 +1,7 @@
+"""Additive sharing between peers without a server. [PROTOCOLS 3C]"""
+
+from protocols.mesh.messages import Equivocation
+from protocols.mesh.peer import NO_COORDINATOR, PROTOCOL, Peer
+from protocols.mesh.story import story
+
+__all__ = ["NO_COORDINATOR", "PROTOCOL", "Equivocation", "Peer", "story"]
