@@ -38,13 +38,18 @@ class Means:
 
     @classmethod
     def from_mapping(cls, training: Mapping[str, Any], *, max_weight: int) -> Self:
-        """From `[training]`. Raises PlanError naming the key."""
+        """From `[training]`. `run` is not kept: it is there to make another agreement of the same tensors.
+
+        Raises PlanError naming the key.
+        """
         table = dict(training)
         if (kind := table.pop("kind", None)) != KIND:
             raise PlanError(f"'kind' is {kind!r}: a program contributes only where it is {KIND!r}")
         rounds, tensors = table.pop("rounds", None), table.pop("tensors", None)
         if type(rounds) is not int or rounds < 1:
             raise PlanError(f"'rounds' is a number of 1 or more, not {rounds!r}")
+        if type(run := table.pop("run", 1)) is not int:
+            raise PlanError(f"'run' is a whole number, not {run!r}")
         if not isinstance(tensors, dict) or not tensors:
             raise PlanError("'tensors' is a table of name = {shape = [..], dtype = \"f4\"}: write it with mean_table")
         entries = (_entry(name, tensors[name]) for name in sorted(tensors))  # a table's order is not agreed on

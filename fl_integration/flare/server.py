@@ -21,8 +21,9 @@ from nvflare.app_common.workflows.scaffold import Scaffold
 
 from fl_integration.asking import AskingError, Packet, why_aborted
 from fl_integration.desk import Desk
-from fl_integration.flare.shareables import TASK, in_own_types, mean_of, packet_of, question, step_of
+from fl_integration.flare.shareables import RUN, TASK, in_own_types, mean_of, packet_of, question, step_of
 from fl_integration.step import Step, Summed
+from mpc.randomness import SystemRandomness
 from protocols.machine import Finished
 from protocols.messages import Round
 
@@ -30,6 +31,7 @@ log = logging.getLogger("veilsum.flare")
 
 TRAINING_PATIENCE: Final = 3600.0  # seconds for a site's training where neither server.toml nor the controller says any
 _LOOK: Final = 0.5  # seconds between two looks at whether the job was aborted
+_RUN_BYTES: Final = 16
 _MEAN: Final = "secure-sum"  # whose answer the inner controller believes to get
 
 Callback = Callable[[FLModel], Any]
@@ -55,6 +57,7 @@ class SumController(Controller):
         require_only_a_mean(inner)
         self.inner = inner
         self._types: dict[str, Any] = {}  # of each tensor, as it was when it was first sent
+        self._run = ""
 
     @abstractmethod
     def open_desk(self) -> Desk[str]:
@@ -72,6 +75,7 @@ class SumController(Controller):
         except FlareError as exc:
             self.system_panic(str(exc), fl_ctx)
             return
+        self._run = SystemRandomness().bytes(_RUN_BYTES).hex()
         self.inner.communicator = self.communicator
         self.inner.send_model = self._send_model
         self.inner.send_model_and_wait = self._send_model_and_wait
@@ -125,6 +129,7 @@ class SumController(Controller):
         own = inner._prepare_task(data=data, task_name=task_name, timeout=timeout, callback=callback)
         with self._engine.new_context() as fl_ctx:
             own.before_task_sent_cb(ClientTask(Client(_MEAN, ""), own), fl_ctx)
+        own.data.set_header(RUN, self._run)
         step = step_of(own.data, self._desk.plan, self._desk.clients)
         summed = self._sum(step, own.data, targets or inner.sample_clients(), timeout)
         self._give(own, mean_of(summed, data, FLMetaKey.NUM_STEPS_CURRENT_ROUND))

@@ -21,6 +21,9 @@ from fl_integration.step import Contribution, Step, StepError, Summed
 TASK: Final = "veilsum"
 """The name of every task of a secure sum, whichever protocol round it is."""
 
+RUN: Final = "veilsum.run"
+"""A header of every model: which start of the job it is from. A job that is run again sums other steps."""
+
 PACKET: Final = "veilsum.packet"
 _MODEL: Final = "veilsum.model"
 
@@ -62,7 +65,7 @@ def step_of(model: Shareable, plan: Plan, clients: int) -> Step:
     asked = _dxo(model, "the task")
     if asked.data_kind != DataKind.WEIGHTS:
         raise StepError(f"the task holds {asked.data_kind}: a secure sum starts from a whole model (WEIGHTS)")
-    headers = (ReservedHeaderKey.TASK_NAME, AppConstants.CURRENT_ROUND, AppConstants.NUM_ROUNDS)
+    headers = (ReservedHeaderKey.TASK_NAME, AppConstants.CURRENT_ROUND, AppConstants.NUM_ROUNDS, RUN)
     said = {"headers": [model.get_header(key) for key in headers], "meta": asked.meta}
     tensors = {name: np.array(value) for name, value in asked.data.items()}
     return Step(tensors, {"flare": json.dumps(said, sort_keys=True, default=str)}, plan, clients)

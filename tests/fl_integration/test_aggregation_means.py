@@ -146,6 +146,7 @@ def test_bytes_that_are_no_payload_are_refused(means, payload):
     ("changes", "message"),
     [
         ({"kind": None}, "'kind' is None"),
+        ({"run": "twice"}, "'run' is a whole number, not 'twice'"),
         ({"rounds": True}, "'rounds' is a number of 1 or more, not True"),
         ({"tensors": {}}, "write it with mean_table"),
         ({"tensors": {"w": {"shape": [True], "dtype": "f4"}}}, "the shape of 'w'"),

@@ -65,7 +65,9 @@ def _training(schema: Path | None, plan: Path | None, model: str, rounds: int) -
         return load_mean_section(schema) or load_model_section(schema).training(model=model, rounds=rounds)
     if plan is not None and schema is None:
         return load_plan_section(plan, max_weight=MAX_WEIGHT)
-    raise WrongUsage("what was agreed on is one file: --schema for banks of this program, --plan for a framework's nodes")
+    raise WrongUsage(
+        "what was agreed on is one file: --schema for banks of this program, --plan for a framework's nodes"
+    )
 
 
 def sign(file: Path, folder: Path) -> tuple[Consortium, str]:

@@ -35,6 +35,7 @@ def mean_table(
     lines = [
         f"kind = {literal(KIND)}",
         f"rounds = {literal(rounds)}",
+        "run = 1  # another number to train once more: what was summed is not summed again under the same one",
         f"clip = {literal(float(clip))}  # every value is clipped to -clip..clip",
         f"bits = {literal(bits)}  # of precision for each value",
         "\n[training.metrics]  # name = [lowest, highest]",
