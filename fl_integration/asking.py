@@ -5,15 +5,17 @@ keeps, and its ledger, which it keeps itself. Both halves carry packets: the wir
 """
 
 import logging
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from fl_integration.step import Step
 from mpc.field import FieldVector
-from mpc.keys import SigningKey
+from mpc.hashing import kdf
+from mpc.keys import ChannelKey, SigningKey
 from mpc.randomness import Randomness, SystemRandomness
-from protocols.errors import SERVER, AbortReason, PartyId, PeerMisbehaved, WireError
+from mpc.sealing import SealBroken, open_sealed, seal
+from protocols.errors import SERVER, AbortReason, LocalProtocolError, PartyId, PeerMisbehaved, WireError
 from protocols.ledger import Keeper, Ledger
 from protocols.machine import Aborted, Envelope, Outcome
 from protocols.messages import CODEC, Abort, AdvertiseKeys, Invitation, Message, Result, Round
@@ -25,6 +27,9 @@ log = logging.getLogger("veilsum.asking")
 
 A = TypeVar("A", bound=Hashable)
 """How the framework names a node."""
+
+_SALT_BYTES: Final = 32
+_NO_KEY: Final = "the key of this session's state is gone: the session is over here, join the next one"
 
 Packet = list[bytes]
 
@@ -67,7 +72,7 @@ class Questioner(Generic[A]):
             variant=self._consortium.variant,
         )
         server = Server(params, identity=self._identity, members=self._consortium.members_by_id)
-        return _Asking(server, nodes, ask, self.undelivered).run()
+        return _Asking(server, self._consortium.members_by_id, nodes, ask, self.undelivered).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +87,11 @@ class Held(Generic[A]):
 class _Asking(Generic[A]):
     """One session: each round one packet to each node that is still in it."""
 
-    def __init__(self, server: Server, nodes: Sequence[A], ask: Ask[A], ready: dict[A, Packet]) -> None:
+    def __init__(
+        self, server: Server, members: Container[PartyId], nodes: Sequence[A], ask: Ask[A], ready: dict[A, Packet]
+    ) -> None:
         self._server = server
+        self._members = members
         self._nodes = tuple(nodes)
         self._ask = ask
         self._ready = ready
@@ -115,27 +123,29 @@ class _Asking(Generic[A]):
         return [self._node_of[party] for party in sorted(self._server.waiting_for)]
 
     def _take(self, node: A, packet: Packet) -> bool:
-        """Whether the node stays in the session."""
-        try:
-            messages = [CODEC.decode(data) for data in packet]
-        except WireError as exc:
-            log.warning("node %s is out of this session: %s", node, exc)
-            return False
-        for message in messages:
+        """Whether the node stays in the session. A message is decoded when all before it were taken: the first that is
+        not ends the packet, however many follow."""
+        for data in packet:
+            try:
+                message = CODEC.decode(data)
+            except WireError as exc:
+                log.warning("node %s is out of this session: %s", node, exc)
+                return False
             if isinstance(message, Abort):
                 log.warning("node %s left this session: %s", node, message.reason.value)
             party = self._party(node, message)
             if party is None or not self._receive(node, party, message):
                 return False
-        return bool(messages)
+        return bool(packet)
 
     def _party(self, node: A, message: Message) -> PartyId | None:
-        """Who the node is in this session: in its first message it says so, and signs it."""
+        """Who the node is in this session: in its first message it says so, and signs it. None: nobody, or taken."""
         for party, known in self._node_of.items():
             if known == node:
                 return party
-        free = isinstance(message, AdvertiseKeys) and message.client not in self._node_of
-        return message.client if free and isinstance(message, AdvertiseKeys) else None
+        if not isinstance(message, AdvertiseKeys) or message.client in self._node_of:
+            return None
+        return message.client if message.client in self._members else None
 
     def _receive(self, node: A, party: PartyId, message: Message) -> bool:
         try:
@@ -162,11 +172,24 @@ class _Asking(Generic[A]):
 # --- a node's half ---
 
 
+class Vault(Protocol):
+    """Where a node keeps the key of one session: fresh for each, gone at its end. [PROTOCOLS rule 12]"""
+
+    def read(self) -> ChannelKey | None:
+        """None where no session is open."""
+
+    def write(self, key: ChannelKey) -> None:
+        """In place of the last one. Returns when it is on disk."""
+
+    def erase(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Seat:
     """A node's place, all of it from its own files. terms: what it accepts for a subject and a vector.
 
-    keeper: where its ledger lies. Nothing of this is ever taken from a message.
+    keeper: where its ledger lies. vault: where the key lies that its snapshots are sealed under. Nothing of this is
+    ever taken from a message.
     """
 
     me: PartyId
@@ -174,6 +197,7 @@ class Seat:
     consortium: Consortium
     terms: Callable[[Subject, VectorSpec], Terms]
     keeper: Keeper
+    vault: Vault
     rand: Randomness = field(default_factory=SystemRandomness, repr=False)
 
 
@@ -181,7 +205,8 @@ class Seat:
 class Answer:
     """What a node sends back, and what the framework keeps for it until the next request.
 
-    snapshot: empty once the session is over here. refused: in words, why this node left the session, or None.
+    snapshot: sealed, so that whoever keeps it neither reads nor changes it; empty once the session is over here.
+    refused: in words, why this node left the session, or None.
     """
 
     packet: Packet = field(repr=False)
@@ -219,17 +244,19 @@ class _Sitting:
         self._ledger = ledger
         self._client: Client | None = None
         if snapshot:
-            self._client = Client.restore(snapshot, identity=seat.identity, rand=seat.rand, ledger=ledger)
+            state = _opened(seat.vault, snapshot)
+            self._client = Client.restore(state, identity=seat.identity, rand=seat.rand, ledger=ledger)
         self._packet: Packet = []
         self._refused: str | None = None
 
     def begin(self, step: Step, vector: FieldVector) -> None:
         """A new session. One that was still open is given up: no snapshot of it is ever taken up again."""
         seat = self._seat
-        self._ledger = self._ledger.burnt()
+        self._ledger = (self._client.ledger if self._client else self._ledger).burnt()
         terms = seat.terms(seat.consortium.subject(step.digest), step.spec)
         self._client = Client(seat.me, identity=seat.identity, terms=terms, rand=seat.rand, ledger=self._ledger)
         self._client.set_input(vector)
+        seat.vault.write(ChannelKey.generate(seat.rand))
 
     def hear(self, message: Message) -> None:
         if not self._client:
@@ -249,8 +276,38 @@ class _Sitting:
         self._seat.keeper.write(self._client.ledger)
         for caution in self._client.warnings:
             log.warning("%s", caution)
-        snapshot = b"" if self._client.outcome else self._client.snapshot()
-        return Answer(self._packet, snapshot, self._refused)
+        return Answer(self._packet, self._snapshot(self._client), self._refused)
+
+    def _snapshot(self, client: Client) -> bytes:
+        if client.outcome:
+            self._seat.vault.erase()
+            return b""
+        return _sealed(self._seat, client.snapshot())
+
+
+def _sealed(seat: Seat, snapshot: bytes) -> bytes:
+    """Under a key of its own, that of the session and a salt."""
+    if (key := seat.vault.read()) is None:
+        raise LocalProtocolError(_NO_KEY)
+    salt = seat.rand.bytes(_SALT_BYTES)
+    return salt + seal(_snapshot_key(key, salt), snapshot)
+
+
+def _opened(vault: Vault, sealed: bytes) -> bytes:
+    """Raises LocalProtocolError for what this node did not seal in this session."""
+    if (key := vault.read()) is None:
+        raise LocalProtocolError(_NO_KEY)
+    salt, body = sealed[:_SALT_BYTES], sealed[_SALT_BYTES:]
+    try:
+        return open_sealed(_snapshot_key(key, salt), body)
+    except SealBroken as exc:
+        raise LocalProtocolError(
+            "the state that the framework brought is not the one of this session, or was changed: join the next session"
+        ) from exc
+
+
+def _snapshot_key(key: ChannelKey, salt: bytes) -> ChannelKey:
+    return ChannelKey(kdf(key.raw, "snapshot", salt))
 
 
 def why_aborted(outcome: Aborted) -> str:

@@ -1,4 +1,4 @@
-"""A party's ledger as a file, and the lock that lets one process at a time answer under its identity.
+"""A party's ledger as a file, the lock that lets one process at a time answer under its identity, a session's key.
 
 The file is never brought back from a copy: an older one would let this party answer a second time.
 """
@@ -9,10 +9,37 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from net.errors import LedgerError
+from mpc.keys import ChannelKey, KeyRefused
+from net.errors import LedgerError, NetError
 from net.store import OWNER_ONLY, read_payload, write_whole
 from protocols.errors import WireError
 from protocols.ledger import NOTHING_ANSWERED, Ledger
+
+
+class KeyFile:
+    """The key of the open session's snapshots, where a framework keeps those. Mode 0600, replaced whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> ChannelKey | None:
+        """None where no session is open. Raises NetError when it cannot be read, LedgerError when it is damaged."""
+        stored = read_payload(self._path)
+        try:
+            return None if stored is None else ChannelKey(stored)
+        except KeyRefused as exc:
+            raise LedgerError(f"{self._path}: no key of a session: remove it, this node joins the next one") from exc
+
+    def write(self, key: ChannelKey) -> None:
+        """Raises NetError."""
+        write_whole(self._path, key.raw, mode=OWNER_ONLY)
+
+    def erase(self) -> None:
+        """Raises NetError."""
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as exc:
+            raise NetError(f"{self._path}: cannot be removed: {exc.strerror}") from exc
 
 
 class LedgerFile:

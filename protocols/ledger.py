@@ -53,24 +53,32 @@ class RevealedSum:
 
 @dataclass(frozen=True, slots=True)
 class LastSum:
-    """The last sum that we sent UnmaskShares for. consortium: whose numbers of parties these are."""
+    """The last sum that we sent UnmaskShares for. consortium: whose numbers of parties these are.
+
+    earlier: the other sets that we did so for, each once. A coordinator that wants to compare two sums puts any third
+    one between them.
+    """
 
     consortium: Digest
     u3: PartySet
+    earlier: tuple[PartySet, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SmallChange:
-    """Two successive sums differ in a few members: their difference is about those few."""
+    """Two sums differ in a few members: their difference is about those few. earlier: it is not the last sum that this
+    one is close to, but one before it."""
 
     joined: PartySet
     left: PartySet
+    earlier: bool = False
 
     def __str__(self) -> str:
         came, gone = (" and ".join(f"party {one}" for one in sorted(who)) for who in (self.joined, self.left))
         parts = [f"{came} joined"] if came else []
         parts += [f"{gone} left"] if gone else []
-        return f"since the last sum {', '.join(parts)}: what sets the two sums apart says something of so few"
+        since = "since a sum before the last" if self.earlier else "since the last sum"
+        return f"{since} {', '.join(parts)}: what sets the two sums apart says something of so few"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +167,15 @@ class Ledger:
                 "our shares for a sum of this step over other members have left: a second sum would show by its "
                 "difference what those gave who are in one of them only",
             )
-        change = self._small_change(terms, u3)
+        change = self._small_change(terms, u3) or self._small_change_since_earlier(terms, u3)
         if change and terms.strict:
             raise PeerMisbehaved(
                 SERVER,
                 DropReason.SMALL_CHANGE,
                 f"{change}; our terms are strict and ask for {terms.smallest_change} or none",
             )
-        return (*([SummedAgain(known.times)] if known else []), *([change] if change else []))
+        told = change and not (change.earlier and u3 in self._sets(terms))  # a set that was there before is no news
+        return (*([SummedAgain(known.times)] if known else []), *([change] if change and told else []))
 
     def revealed(self, key: bytes, terms: Terms, u3: PartySet) -> "Ledger":
         """Our UnmaskShares for this sum leave."""
@@ -175,17 +184,35 @@ class Ledger:
             key, _members(terms, u3), self.times(key) + 1, change.joined | change.left if change else frozenset()
         )
         sums = sorted([*(one for one in self.sums if one.key != key), entry], key=lambda one: one.key)
-        return replace(self, sums=tuple(sums), last=LastSum(terms.subject.consortium, u3))
+        last = LastSum(terms.subject.consortium, u3, tuple(one for one in self._sets(terms) if one != u3))
+        return replace(self, sums=tuple(sums), last=last)
 
     def _revealed(self, key: bytes) -> RevealedSum | None:
         return next((one for one in self.sums if one.key == key), None)
 
     def _small_change(self, terms: Terms, u3: PartySet) -> SmallChange | None:
-        """Against the last sum of the same consortium: in another one the numbers stand for other members."""
+        """Against the last sum."""
+        return next((_change(one, u3, terms) for one in self._sets(terms)[-1:]), None)
+
+    def _small_change_since_earlier(self, terms: Terms, u3: PartySet) -> SmallChange | None:
+        changes = (_change(one, u3, terms) for one in self._earlier(terms))
+        return next((replace(change, earlier=True) for change in changes if change), None)
+
+    def _earlier(self, terms: Terms) -> tuple[PartySet, ...]:
+        return self._sets(terms)[:-1]
+
+    def _sets(self, terms: Terms) -> tuple[PartySet, ...]:
+        """Those that we sent UnmaskShares for, the last one at the end; of the same consortium: in another one the
+        numbers stand for other members."""
         if self.last is None or self.last.consortium != terms.subject.consortium:
-            return None
-        change = SmallChange(joined=u3 - self.last.u3, left=self.last.u3 - u3)
-        return change if 0 < len(change.joined) + len(change.left) < terms.smallest_change else None
+            return ()
+        return (*self.last.earlier, self.last.u3)
+
+
+def _change(before: PartySet, u3: PartySet, terms: Terms) -> SmallChange | None:
+    """None where the two are the same set, or far enough apart."""
+    change = SmallChange(joined=u3 - before, left=before - u3)
+    return change if 0 < len(change.joined) + len(change.left) < terms.smallest_change else None
 
 
 _CODEC = Codec(Ledger, own=True)

@@ -154,8 +154,8 @@ class Terms:
     spec: the exact vector. max_colluding: the most colluders that its input must survive. cohort: the fewest inputs
     that it agrees to be summed with. variant, protocol: the only ones that it takes part in.
 
-    Against differencing (PROTOCOLS rule 13). smallest_change: fewer members that joined or left since the last sum are
-    recorded and warned of. strict: such a sum is refused instead. retries_after_reveal: how often it contributes a
+    Against differencing (PROTOCOLS rule 13). smallest_change: fewer members that joined or left since a sum before are
+    warned of. strict: such a sum is refused instead. retries_after_reveal: how often it contributes a
     re-trained input to a step after a session in which its UnmaskShares had left; 0 where the input cannot be trained
     anew, as with statistics.
     """

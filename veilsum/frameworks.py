@@ -8,7 +8,7 @@ from fl_integration.asking import Questioner, Seat
 from fl_integration.plan import Plan, PlanError
 from net.config import load_consortium, load_node, load_server
 from net.errors import ConfigError
-from net.ledger_file import LedgerFile
+from net.ledger_file import KeyFile, LedgerFile
 from net.policy import Policy
 from net.store import read_keys
 from protocols.roster import Consortium, ConsortiumError
@@ -38,6 +38,7 @@ def open_seat(file: Path) -> tuple[Seat, Plan]:
         consortium=consortium,
         terms=lambda subject, spec: config.terms.accepting(subject, spec, consortium.members_by_id),
         keeper=LedgerFile(config.ledger),
+        vault=KeyFile(config.ledger.with_suffix(".session")),
     )
     return seat, plan_of(consortium, config.consortium)
 

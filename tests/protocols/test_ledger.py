@@ -49,7 +49,7 @@ ledgers = st.builds(
     ),
     st.dictionaries(digests, st.integers(0, 2**64 - 1), max_size=4),
     st.dictionaries(digests, st.tuples(digests, st.integers(0, 2**32), sets), max_size=4),
-    st.none() | st.builds(LastSum, digests, sets),
+    st.none() | st.builds(LastSum, digests, sets, st.lists(sets, max_size=3).map(tuple)),
 )
 
 
@@ -171,6 +171,28 @@ def test_a_change_of_few_members_since_the_last_sum_is_warned_of_and_refused_in_
         with pytest.raises(PeerMisbehaved, match="our terms are strict") as refusal:
             ledger.check_survivors(OTHER_KEY, strict, u3)
         assert refusal.value.reason is DropReason.SMALL_CHANGE
+
+
+def test_a_sum_in_between_does_not_hide_a_small_change() -> None:
+    own = terms()
+    ledger = NOTHING_ANSWERED.revealed(KEY, own, EVERYBODY).revealed(OTHER_KEY, own, parties(0, 1))
+    third = digest("key", 3)
+    without = EVERYBODY - {VICTIM}
+    close = SmallChange(parties(), frozenset({VICTIM}), earlier=True)
+    assert ledger.check_survivors(third, own, without) == (close,)
+    with pytest.raises(PeerMisbehaved, match=r"since a sum before the last party 4 left: .* our terms are strict"):
+        ledger.check_survivors(third, replace(own, strict=True), without)
+    assert ledger.check_survivors(third, replace(own, strict=True), EVERYBODY) == ()
+
+
+def test_a_set_that_comes_back_is_warned_of_where_it_differs_from_the_last_one_only() -> None:
+    own, without, few = terms(), EVERYBODY - {VICTIM}, parties(0, 1)
+    ledger = NOTHING_ANSWERED
+    for step, u3 in enumerate((EVERYBODY, without, EVERYBODY, few)):
+        ledger = ledger.revealed(digest("step", step), own, u3)
+    assert ledger.last == LastSum(own.subject.consortium, few, (without, EVERYBODY))
+    assert ledger.check_survivors(KEY, own, EVERYBODY) == ()
+    assert ledger.revealed(KEY, own, EVERYBODY).check_survivors(OTHER_KEY, own, EVERYBODY) == ()
 
 
 def test_the_numbers_of_another_consortium_file_are_not_compared() -> None:
