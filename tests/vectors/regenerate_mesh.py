@@ -139,7 +139,8 @@ class Scribe:
         assert peer.snapshot() == before
 
 
-def generate() -> str:
+def generate() -> dict[str, str]:
+    """File name -> content."""
     parts = []
     for key, value in Scribe().write().items():
         if isinstance(value, list):
@@ -147,8 +148,9 @@ def generate() -> str:
             parts.append(f" {json.dumps(key)}: [\n{rows}\n ]")
         else:
             parts.append(f" {json.dumps(key)}: {json.dumps(value)}")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
+    return {"mesh.json": "{\n" + ",\n".join(parts) + "\n}\n"}
 
 
 if __name__ == "__main__":
-    (Path(__file__).parent / "mesh.json").write_text(generate())
+    for name, text in generate().items():
+        (Path(__file__).parent / name).write_text(text)
