@@ -6,7 +6,7 @@ keeps, and its ledger, which it keeps itself. Both halves carry packets: the wir
 
 import logging
 from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Generic, Protocol, TypeVar
 
 from fl_integration.step import Step
@@ -254,6 +254,8 @@ class _Sitting:
         seat = self._seat
         self._ledger = (self._client.ledger if self._client else self._ledger).burnt()
         terms = seat.terms(seat.consortium.subject(step.digest), step.spec)
+        if step.evaluation:  # it says the same each time: there is no other input to give (PROTOCOLS rule 14)
+            terms = replace(terms, retries_after_reveal=0)
         self._client = Client(seat.me, identity=seat.identity, terms=terms, rand=seat.rand, ledger=self._ledger)
         self._client.set_input(vector)
         seat.vault.write(ChannelKey.generate(seat.rand))

@@ -30,7 +30,8 @@ class Nodes:
 
     def answer(self, node, packet):
         def prepare():
-            return self.step, self.step.encode(Contribution({"w": np.ones(4, np.float32)}, 1), self.seats[node].rand)
+            tensors = None if self.step.evaluation else {"w": np.ones(4, np.float32)}
+            return self.step, self.step.encode(Contribution(tensors, 1), self.seats[node].rand)
 
         given = answer(self.seats[node], packet, self.kept[node], prepare)
         self.kept[node] = given.snapshot
@@ -119,6 +120,18 @@ def test_two_invitations_in_one_packet_leave_one_session_open(nodes):
     first, second = (each[0][-1:] for each in packets)
     assert len(nodes.answer(0, first + second)) == 2
     assert len(nodes.seats[0].keeper.read().sessions) == 1
+
+
+@pytest.mark.parametrize(("evaluation", "sums"), [(False, 2), (True, 1)])
+def test_a_step_is_answered_for_again_only_where_it_can_be_trained_again(nodes, evaluation, sums):
+    nodes.step = Step(nodes.step.tensors, {}, nodes.desk.plan, NODES, evaluation=evaluation)
+
+    def ask(round_, packets):
+        for node, packet in packets.items():
+            yield node, nodes.answer(node, packet)
+
+    outcomes = [nodes.desk.questioner.hold_session(nodes.step, range(NODES), ask).outcome for _ in range(3)]
+    assert [isinstance(outcome, Finished) for outcome in outcomes] == [True] * sums + [False] * (3 - sums)
 
 
 def test_the_state_that_the_framework_keeps_shows_nothing_and_cannot_be_changed(nodes):
