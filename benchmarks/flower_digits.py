@@ -281,11 +281,22 @@ def simulate(way: str, seed: int, rounds: int) -> Found:
 
 # The table
 
-WAYS: Final = ("plain", "veilsum", "SecAgg+")
+NAMES: Final = {"plain": "plain FedAvg", "veilsum": "secure(FedAvg)", "SecAgg+": "Flower's SecAggPlusWorkflow"}
+WAYS: Final = tuple(NAMES)
 
 
 def in_own_process(way: str, seed: int, rounds: int) -> Found:
-    command = [sys.executable, "-m", "benchmarks.flower_digits", "--one", way, "--seeds", str(seed), "--rounds", str(rounds)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.flower_digits",
+        "--one",
+        way,
+        "--seeds",
+        str(seed),
+        "--rounds",
+        str(rounds),
+    ]
     paths = os.pathsep.join([str(ROOT), str(EXAMPLE)])
     quiet = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     done = subprocess.run(
@@ -304,7 +315,7 @@ def compare(seeds: Iterable[int], rounds: int) -> dict[str, Any]:
         runs = []
         for seed in seeds:
             runs.append(in_own_process(way, seed, rounds))
-            print(f"{way}, seed {seed}: {100 * runs[-1]['accuracy']:.2f} %", file=sys.stderr)
+            sys.stderr.write(f"{way}, seed {seed}: {100 * runs[-1]['accuracy']:.2f} %\n")
         rows[way] = {
             "accuracy": [run["accuracy"] for run in runs],
             "seconds_a_round": median(second for run in runs for second in run["seconds"][1:]),
@@ -312,7 +323,24 @@ def compare(seeds: Iterable[int], rounds: int) -> dict[str, Any]:
             "bytes_from_nodes_a_round": mean(run["from_nodes"] / rounds for run in runs),
         }
     gap = 100 * abs(mean(rows["veilsum"]["accuracy"]) - mean(rows["plain"]["accuracy"]))
-    return {"nodes": NODES, "lost_a_round": 1, "rounds": rounds, "seeds": list(seeds), "ways": rows, "gap_in_points": gap}
+    return {
+        "nodes": NODES,
+        "lost_a_round": 1,
+        "rounds": rounds,
+        "seeds": list(seeds),
+        "ways": rows,
+        "gap_in_points": gap,
+    }
+
+
+def table(compared: dict[str, Any]) -> str:
+    """In Markdown, for docs/flower.md."""
+    lines = ["| | accuracy, % | s a round | MB to nodes | MB from nodes |", "| --- | --- | --- | --- | --- |"]
+    for way, row in compared["ways"].items():
+        accuracies = ", ".join(f"{100 * one:.1f}" for one in row["accuracy"])
+        traffic = [f"{row[key] / 1e6:.2f}" for key in ("bytes_to_nodes_a_round", "bytes_from_nodes_a_round")]
+        lines.append(f"| {NAMES[way]} | {accuracies} | {row['seconds_a_round']:.1f} | {' | '.join(traffic)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -324,12 +352,12 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.one:
         logging.getLogger("flwr").setLevel(logging.WARNING)
-        print(json.dumps(simulate(asked.one, asked.seeds[0], asked.rounds)))
+        sys.stdout.write(json.dumps(simulate(asked.one, asked.seeds[0], asked.rounds)) + "\n")
         return
     compared = compare(asked.seeds, asked.rounds)
     asked.out.parent.mkdir(exist_ok=True)
     asked.out.write_text(json.dumps(compared, indent=2) + "\n")
-    print(json.dumps(compared))
+    sys.stdout.write(json.dumps(compared) + "\n")
 
 
 if __name__ == "__main__":

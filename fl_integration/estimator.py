@@ -122,14 +122,15 @@ class SecureFederatedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
             losses=self.losses,
             rand=rand,
         )
-        self.mean_, self.scale_, rows = column_moments([inputs for inputs, _ in parts], secure)
+        mean, scale, rows = column_moments([inputs for inputs, _ in parts], secure)
         clients = [
-            _Party.of((inputs - self.mean_) / self.scale_, labels, self.epochs, self.learning_rate, rows / len(parts))
+            _Party.of((inputs - mean) / scale, labels, self.epochs, self.learning_rate, rows / len(parts))
             for inputs, labels in parts
         ]
         shape = (len(self.classes_), self.n_features_in_)
         start = {"coef": np.zeros(shape), "intercept": np.zeros(shape[0])}
         trained = train(clients, start, rounds=self.rounds, aggregate=secure)
+        self.mean_, self.scale_ = mean, scale  # not before: a fit that fails leaves a fitted model as it was
         self.coef_, self.intercept_ = trained.tensors["coef"], trained.tensors["intercept"]
         self.history_ = trained.rounds
         self.n_iter_ = self.rounds
