@@ -21,7 +21,7 @@ quick: .venv/dev.stamp
 	$(BIN)/pytest -m "not slow"
 
 slow: .venv/dev.stamp
-	$(BIN)/pytest -m slow -n 2 --dist worksteal
+	$(BIN)/pytest -m slow -n 2 --dist loadgroup
 
 # A stamp is written last: an environment whose making was interrupted does not count and is made again.
 .venv/demo.stamp: pyproject.toml constraints.txt

@@ -6,12 +6,11 @@ from typing import Final
 
 from nvflare.apis.executor import Executor
 from nvflare.apis.impl.controller import Controller
-from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
 from nvflare.job_config.api import ClientApp, FedJob, ServerApp
 from nvflare.recipe.spec import Recipe
 
 from fl_integration.flare.server import FlareError, SumController, leave_out_our_code, require_only_a_mean
-from fl_integration.flare.site import SumExecutor
+from fl_integration.flare.site import SENDS_LOGS, SumExecutor
 
 log = logging.getLogger("veilsum.flare")
 
@@ -60,6 +59,6 @@ def _wrap(app: ClientApp, wrap: Wrap) -> None:
         raise FlareError(f"a site of a secure job has one executor, this one has {len(executors)}: keep the training's")
     executors[0].executor, executors[0].tasks = wrap(executors[0].executor), ["*"]
     for name, component in list(app.app_config.components.items()):
-        if isinstance(component, ConvertToFedEvent):
+        if isinstance(component, SENDS_LOGS):
             del app.app_config.components[name]
             log.info("%s is out of the job: what a training logs stays at its site", name)

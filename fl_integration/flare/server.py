@@ -19,12 +19,14 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.workflows.base_fedavg import BaseFedAvg
 from nvflare.app_common.workflows.scaffold import Scaffold
 
-from fl_integration.asking import AskingError, Packet, why_aborted
+from fl_integration.asking import AskingError, Held, Packet, why_aborted
 from fl_integration.desk import Desk
 from fl_integration.flare.shareables import RUN, TASK, in_own_types, mean_of, packet_of, question, step_of
+from fl_integration.layout import LayoutError
 from fl_integration.step import Step, Summed
+from mpc.encoding import EncodingError
 from mpc.randomness import SystemRandomness
-from protocols.machine import Finished
+from protocols.machine import Aborted
 from protocols.messages import Round
 
 log = logging.getLogger("veilsum.flare")
@@ -32,6 +34,7 @@ log = logging.getLogger("veilsum.flare")
 TRAINING_PATIENCE: Final = 3600.0  # seconds for a site's training where neither server.toml nor the controller says any
 _LOOK: Final = 0.5  # seconds between two looks at whether the job was aborted
 _RUN_BYTES: Final = 16
+_LONGEST: Final = 200  # characters of a site's own in a line of the server's log
 _MEAN: Final = "secure-sum"  # whose answer the inner controller believes to get
 
 Callback = Callable[[FLModel], Any]
@@ -44,6 +47,10 @@ class FlareError(ValueError):
 
 class SumFailed(RuntimeError):
     """A round without a sum. One line: why. The model stays as it was, and FLARE ends the job."""
+
+
+class NoSum(Exception):
+    """One attempt at a round has none. One line: why."""
 
 
 class SumController(Controller):
@@ -158,10 +165,12 @@ class SumController(Controller):
             held = self._desk.questioner.hold_session(step, sites, partial(self._ask, model, timeout))
             for site, round_ in sorted(held.lost.items()):
                 log.warning("%s is out of this sum: its answer to %s never came", site, round_.value)
-            if isinstance(held.outcome, Finished):
+            try:
+                summed = _summed(step, held)
                 log.info("secure sum over %d of %d sites", len(held.included), len(sites))
-                return step.decode(held.outcome.aggregate.vector)
-            why = why_aborted(held.outcome)
+                return summed
+            except (NoSum, EncodingError, LayoutError) as exc:
+                why = str(exc)
             if self._abort_signal.triggered:
                 break
             log.warning("no sum: %s", why)
@@ -219,16 +228,29 @@ class SumController(Controller):
         return policy.of(round_.value).patience
 
 
+def _summed(step: Step, held: Held[str]) -> Summed:
+    """Raises NoSum; EncodingError or LayoutError where one site's input was none of a training."""
+    if isinstance(held.outcome, Aborted):
+        raise NoSum(why_aborted(held.outcome))
+    return step.decode(held.outcome.aggregate.vector)
+
+
 def _packet(site: str, result: Shareable) -> Packet | None:
     """None for a site that has failed."""
     if (code := result.get_return_code()) != ReturnCode.OK:
-        log.warning("%s has failed: %s", site, code)
+        log.warning("%s has failed: %s", site, one_line(code))
         return None
     try:
         return packet_of(result)
     except AskingError as exc:
         log.warning("%s: %s", site, exc)
         return None
+
+
+def one_line(said: Any) -> str:
+    """What a site said, for the log: it neither fills it nor writes lines of its own."""
+    text = said if isinstance(said, str) else f"a {type(said).__name__}"
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:_LONGEST])
 
 
 def leave_out_our_code(job: Any) -> None:

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any, Final
 
 import numpy as np
-from nvflare.apis.dxo import DataKind, from_shareable
+from nvflare.apis.dxo import DXO, DataKind, from_shareable
 from nvflare.apis.shareable import ReservedHeaderKey, Shareable
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.app_constant import AppConstants
@@ -26,6 +26,14 @@ RUN: Final = "veilsum.run"
 
 PACKET: Final = "veilsum.packet"
 _MODEL: Final = "veilsum.model"
+_SAID: Final = "flare"
+_HEADERS: Final = (
+    ReservedHeaderKey.TASK_NAME,
+    AppConstants.START_ROUND,
+    AppConstants.CURRENT_ROUND,
+    AppConstants.NUM_ROUNDS,
+    RUN,
+)
 
 
 def question(packet: Packet, model: Shareable | None) -> Shareable:
@@ -65,10 +73,37 @@ def step_of(model: Shareable, plan: Plan, clients: int) -> Step:
     asked = _dxo(model, "the task")
     if asked.data_kind != DataKind.WEIGHTS:
         raise StepError(f"the task holds {asked.data_kind}: a secure sum starts from a whole model (WEIGHTS)")
-    headers = (ReservedHeaderKey.TASK_NAME, AppConstants.CURRENT_ROUND, AppConstants.NUM_ROUNDS, RUN)
-    said = {"headers": [model.get_header(key) for key in headers], "meta": asked.meta}
-    tensors = {name: np.array(value) for name, value in asked.data.items()}
-    return Step(tensors, {"flare": json.dumps(said, sort_keys=True, default=str)}, plan, clients)
+    headers = {key: value for key in _HEADERS if (value := model.get_header(key)) is not None}
+    torch = sorted(name for name, value in asked.data.items() if _is_torch(value))
+    said = _json({"headers": headers, "meta": asked.meta, "torch": torch})
+    tensors = {name: _copy(np.asarray(value)) for name, value in asked.data.items()}
+    return Step(tensors, {_SAID: said}, plan, clients)
+
+
+def task_of(step: Step, model: Shareable) -> Shareable:
+    """The task again, made of what the step's digest covers and of nothing else: a site is shown what all are shown.
+
+    model: whose step it is; only for how PyTorch makes its tensors.
+    """
+    said, sent = json.loads(step.meta[_SAID]), _dxo(model, "the task").data
+    tensors = {name: _like(sent[name], _copy(value)) for name, value in step.tensors.items()}
+    task = DXO(DataKind.WEIGHTS, tensors, said["meta"]).to_shareable()
+    for key, value in said["headers"].items():
+        task.set_header(key, value)
+    return task
+
+
+def _json(said: Mapping[str, Any]) -> str:
+    """In full: a shortened text could be the same for two sites that were told different things."""
+    try:
+        return json.dumps(said, sort_keys=True)
+    except (TypeError, ValueError) as exc:
+        raise StepError(f"the task's meta holds more than numbers, texts, lists and dicts of them: {exc}") from exc
+
+
+def _copy(value: Array) -> Array:
+    """Of its numbers, its shape and its type alone: in C order and in this machine's byte order."""
+    return np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
 
 
 def contribution_of(step: Step, result: Shareable, weight_key: str) -> Contribution:
@@ -140,4 +175,8 @@ def _in_type(value: Any, dtype: Any) -> Any:
 
 def _like(sent: Any, value: Array) -> Any:
     """A torch tensor where one was sent (a server that expects PyTorch's format), without importing torch."""
-    return sent.new_tensor(value) if hasattr(sent, "new_tensor") else value
+    return sent.new_tensor(value) if _is_torch(sent) else value
+
+
+def _is_torch(value: Any) -> bool:
+    return hasattr(value, "new_tensor")

@@ -14,19 +14,36 @@ from nvflare.apis.fl_exception import UnsafeJobError
 from nvflare.apis.shareable import ReservedHeaderKey, Shareable, make_reply
 from nvflare.apis.signal import Signal
 from nvflare.apis.utils.task_utils import apply_filters, contains_lazy_download_ref, materialize_lazy_download_refs
+from nvflare.app_common.logging.constants import is_log_streaming_allowed
+from nvflare.app_common.logging.job_log_streamer import JobLogStreamer
 from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
-from nvflare.private.fed.simulator.simulator_const import SimulatorConstants
 from nvflare.private.privacy_manager import Scope
 
 from fl_integration.asking import Seat, answer
 from fl_integration.flare.server import FlareError, leave_out_our_code
-from fl_integration.flare.shareables import PACKET, TASK, answer_of, contribution_of, model_of, packet_of, step_of
+from fl_integration.flare.shareables import (
+    PACKET,
+    TASK,
+    answer_of,
+    contribution_of,
+    model_of,
+    packet_of,
+    step_of,
+    task_of,
+)
 from fl_integration.plan import Plan
 from fl_integration.step import Step
 from mpc.field import FieldVector
 
 log = logging.getLogger("veilsum.flare")
 
+SENDS_LOGS: Final = (ConvertToFedEvent, JobLogStreamer)
+"""FLARE's components that send what a training logs to the server."""
+
+_LOUD: Final = (
+    "this site sends its errors to the server, and a training's can hold rows: "
+    'set "allow_log_streaming": false in this site\'s resources.json and start the site again'
+)
 _UNMASKED: Final = "veilsum.unmasked"  # said of a context while a site's filters look at its own training's result
 
 
@@ -44,7 +61,6 @@ class SumExecutor(Executor):
         super().__init__()
         self.inner = inner
         self.weight_key = weight_key
-        self._snapshot = b""
 
     @abstractmethod
     def open_seat(self, site: str) -> tuple[Seat, Plan]:
@@ -58,7 +74,7 @@ class SumExecutor(Executor):
         if event_type == EventType.START_RUN:
             self._start(fl_ctx)
         elif event_type == EventType.END_RUN:
-            self._snapshot = b""
+            _kept(fl_ctx).unlink(missing_ok=True)
 
     def _start(self, fl_ctx: FLContext) -> None:
         try:
@@ -81,18 +97,18 @@ class SumExecutor(Executor):
             raise
         except TrainingFailed as exc:
             return make_reply(exc.args[0])
-        except Exception as exc:
-            log.error("%s: %s", type(exc).__name__, exc)
+        except Exception as exc:  # its text can hold rows, and what is an error may be on its way to the server
+            log.error("%s: this site is out of this sum, its log.txt says why", type(exc).__name__)
+            log.info("%s: %s", type(exc).__name__, exc)
             return make_reply(ReturnCode.EXECUTION_EXCEPTION)
 
     def _answer(self, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         def prepare() -> tuple[Step, FieldVector]:
             return self._prepare(shareable, fl_ctx, abort_signal)
 
-        snapshot = self._snapshot or _simulated(fl_ctx)
-        given = answer(self._seat, packet_of(shareable), snapshot, prepare)
-        self._snapshot = given.snapshot
-        _simulate(fl_ctx, given.snapshot)
+        kept = _kept(fl_ctx)
+        given = answer(self._seat, packet_of(shareable), kept.read_bytes() if kept.exists() else None, prepare)
+        _keep(kept, given.snapshot)
         if given.refused:
             log.error("this site has left the sum: %s", given.refused)
         return answer_of(given.packet)
@@ -100,42 +116,37 @@ class SumExecutor(Executor):
     def _prepare(self, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> tuple[Step, FieldVector]:
         model = _here(model_of(shareable), fl_ctx, abort_signal)
         step = step_of(model, self._plan, len(self._seat.consortium.members))
+        asked = task_of(step, model)
         for key in (ReservedHeaderKey.TASK_ID, ReservedHeaderKey.PEER_PROPS):
-            model.set_header(key, shareable.get_header(key))
-        result = self._train(model, fl_ctx, abort_signal)
+            asked.set_header(key, shareable.get_header(key))
+        result = self._train(asked, fl_ctx, abort_signal)
         return step, step.encode(contribution_of(step, result, self.weight_key), self._seat.rand)
 
-    def _train(self, model: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
+    def _train(self, task: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
         """The site's own training between the filters of its task. They see the update as it was, before any mask."""
-        name = model.get_header(ReservedHeaderKey.TASK_NAME)
+        name = task.get_header(ReservedHeaderKey.TASK_NAME)
         runner = fl_ctx.get_prop(FLContextKey.RUNNER)
         before = (Scope.TASK_DATA_FILTERS_NAME, runner.task_data_filters, FilterKey.IN)
         after = (Scope.TASK_RESULT_FILTERS_NAME, runner.task_result_filters, FilterKey.OUT)
-        asked = _filtered(model, name, before, fl_ctx, abort_signal)
+        asked = _filtered(task, name, before, fl_ctx, abort_signal)
         result = self.inner.execute(name, asked, fl_ctx, abort_signal)
         if (code := result.get_return_code()) != ReturnCode.OK:
             raise TrainingFailed(code)
         return _filtered(result, name, after, fl_ctx, abort_signal)
 
 
-# --- the simulator ends a site's process between two tasks, where it has fewer threads than sites ---
+# --- a site's process may end between two tasks: what the next one needs is a file, sealed by the sitting ---
 
 
-def _simulate(fl_ctx: FLContext, snapshot: bytes) -> None:
-    if file := _between(fl_ctx):
+def _kept(fl_ctx: FLContext) -> Path:
+    return Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_run_dir(fl_ctx.get_job_id()), "veilsum.session")
+
+
+def _keep(file: Path, snapshot: bytes) -> None:
+    file.unlink(missing_ok=True)
+    if snapshot:
+        file.touch(mode=0o600, exist_ok=False)
         file.write_bytes(snapshot)
-
-
-def _simulated(fl_ctx: FLContext) -> bytes:
-    file = _between(fl_ctx)
-    return file.read_bytes() if file and file.exists() else b""
-
-
-def _between(fl_ctx: FLContext) -> Path | None:
-    """None outside the simulator: there a site's process lasts as long as its job, and no secret is on disk."""
-    if fl_ctx.get_job_id() != SimulatorConstants.JOB_NAME:
-        return None
-    return Path(fl_ctx.get_prop(FLContextKey.WORKSPACE_OBJECT).get_run_dir(SimulatorConstants.JOB_NAME), "veilsum")
 
 
 def _here(model: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:
@@ -169,8 +180,9 @@ class OnlySums(Filter):
 
 
 def require_quiet(fl_ctx: FLContext) -> None:
-    """Raises FlareError for a job that would send what a training logs to the server as it is."""
-    components = fl_ctx.get_engine().get_all_components()
-    for name, component in components.items():
-        if isinstance(component, ConvertToFedEvent):
+    """Raises FlareError for a job or a site that would send what a training logs to the server as it is."""
+    if not fl_ctx.get_prop(FLContextKey.SIMULATE_MODE, False) and is_log_streaming_allowed(fl_ctx):
+        raise FlareError(_LOUD)
+    for name, component in fl_ctx.get_engine().get_all_components().items():
+        if isinstance(component, SENDS_LOGS):
             raise FlareError(f"component {name!r} of this job sends what a training logs to the server: take it out")

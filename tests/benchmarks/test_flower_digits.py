@@ -64,6 +64,7 @@ def averaged(seed, rounds):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("runtime")
 def test_six_rounds_in_the_simulation_engine_that_each_lose_a_node_train_as_plain_averaging_does():
     ours = in_own_process("veilsum", seed=3, rounds=6)
     plain = averaged(seed=3, rounds=6)

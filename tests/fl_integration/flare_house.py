@@ -1,5 +1,6 @@
 """NVIDIA FLARE in one process: a real controller and real executors, every Shareable through FLARE's own bytes."""
 
+import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 from nvflare.apis.utils.task_utils import apply_filters
 from nvflare.apis.wf_comm_spec import WFCommSpec
+from nvflare.apis.workspace import Workspace
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.decomposers import common_decomposers
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
@@ -23,6 +25,7 @@ from nvflare.private.privacy_manager import Scope
 
 from protocols.messages import CODEC, Abort, Round
 from veilsum.flare import SecureController, SecureExecutor
+from veilsum.trial import write_trial
 
 common_decomposers.register()
 
@@ -30,6 +33,15 @@ SECRET = "a remark that must stay at its site"
 STEPS = [10, 25, 47, 83, 7]  # one unit is 10 steps, and weights are powers of two
 WEIGHTS = [1, 2, 4, 8, 1]
 ACCURACY = [0.5, 0.25, 0.75, 1.0, 0.125]
+
+TRAINING = {"clip": 1.0, "bits": 16, "rows_per_unit": 10, "metrics": {"accuracy": [0.0, 1.0]}, "evaluation": {}}
+MODEL = {
+    "weight": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3),
+    "bias": np.float32(0.25).reshape(()),
+    "nothing": np.zeros((0, 3), dtype=np.float32),
+    "half": np.ones(2, dtype=np.float16),
+    "batches": np.int64(7).reshape(()),
+}
 
 
 def trained(start, place):
@@ -49,9 +61,11 @@ class Training(Executor):
         self.place = place
         self.answer = answer
         self.asked = []
+        self.seen = []
 
     def execute(self, task_name, shareable, fl_ctx, abort_signal):
         self.asked.append(task_name)
+        self.seen.append(fobs.loads(fobs.dumps(shareable)))
         start = FLModelUtils.from_shareable(shareable)
         model = FLModel(
             params_type=ParamsType.FULL,
@@ -69,8 +83,9 @@ class Training(Executor):
 class Engine:
     """What components ask an engine for."""
 
-    def __init__(self, name, clients=(), job="a job"):
-        self.contexts = FLContextManager(self, name, job)
+    def __init__(self, name, workspace, clients=(), job="a-job"):
+        kept = {FLContextKey.WORKSPACE_ROOT: workspace.root_dir, FLContextKey.WORKSPACE_OBJECT: workspace}
+        self.contexts = FLContextManager(self, name, job, private_stickers=kept)
         self.clients = [Client(each, "") for each in clients]
         self.events = []
         self.components = {}
@@ -111,32 +126,59 @@ class KeptFedAvg(FedAvg):
 class House(WFCommSpec):
     """A server and its sites. lose: (site, protocol round): FLARE finds its process gone before it answers; it is back
     with the next invitation. late: the same, but nobody tells the server. sent: every request as its site got it, with
-    its bytes; answered: every reply as it left, with its bytes.
+    its bytes; answered: every reply as it left, with its bytes. The files of a run lie beside `folder`, in `flare`.
     """
 
     folder: object
     sites: dict
+    job: str = "a-job"
     lose: set = field(default_factory=set)
     late: set = field(default_factory=set)
     sent: list = field(default_factory=list)
     answered: list = field(default_factory=list)
 
     def __post_init__(self):
-        self.engines = {name: Engine(name) for name in self.sites}
+        self.engines = {name: Engine(name, self._workspace(name), job=self.job) for name in self.sites}
         self.executors = {name: SecureExecutor(inner, str(self.folder)) for name, inner in self.sites.items()}
-        self.server = Engine("server", self.sites)
+        self.server = Engine("server", self._workspace("server"), self.sites, self.job)
         self.abort_signal = Signal()
         self.cancelled = []
         self._gone = set()
 
+    def _workspace(self, name):
+        """As provisioned, with the one change that the docs ask for."""
+        root = self.folder.parent / "flare" / name
+        for part in ("startup", "local", self.job):
+            (root / part).mkdir(parents=True, exist_ok=True)
+        (root / "local" / "resources.json").write_text(json.dumps({"allow_log_streaming": False}))
+        return Workspace(str(root), name)
+
+    def resources_of(self, site):
+        return self.folder.parent / "flare" / site / "local" / "resources.json"
+
+    def run_files(self, site):
+        return sorted((self.folder.parent / "flare" / site / self.job).iterdir())
+
     def start_sites(self):
+        for name in self.sites:
+            self.start(name)
+
+    def start(self, site):
+        self.executors[site].handle_event(EventType.START_RUN, self.engines[site].new_context())
+
+    def start_again(self, site):
+        """In a new process: nothing but its files is left."""
+        self.executors[site] = SecureExecutor(self.sites[site], str(self.folder))
+        self.start(site)
+
+    def end_sites(self):
         for name, executor in self.executors.items():
-            executor.handle_event(EventType.START_RUN, self.engines[name].new_context())
+            executor.handle_event(EventType.END_RUN, self.engines[name].new_context())
 
     def run(self, inner):
         """One job. Returns the inner controller."""
         self.start_sites()
-        controller = SecureController(inner, str(self.folder))
+        controller = self.controller = SecureController(inner, str(self.folder))
         controller.set_communicator(self)
         fl_ctx = self.server.new_context()
         controller.initialize(fl_ctx)
@@ -206,3 +248,12 @@ def wire_messages(shareable):
 def opened_round(shareable):
     """The protocol round that a request opens."""
     return [one.round for one in wire_messages(shareable) if not isinstance(one, Abort)][-1]
+
+
+def house(folder, nodes=5, losses=1, patience=60.0, training=TRAINING):
+    write_trial(folder / "veil", nodes=nodes, losses=losses, patience=patience, training=training)
+    return House(folder / "veil", {f"site-{place + 1}": Training(place) for place in range(nodes)})
+
+
+def fedavg(rounds=1, **said):
+    return KeptFedAvg(num_clients=None, num_rounds=rounds, model=MODEL, **said)

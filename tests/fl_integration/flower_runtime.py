@@ -1,4 +1,4 @@
-"""A SuperLink and SuperNodes as processes on loopback, for `test_flower_runtime.py`.
+"""A SuperLink and SuperNodes as processes on loopback, for the tests that use Flower's own runtime.
 
 They are Flower's own commands with two things made shorter: pauses of a SuperNode between two looks for messages, and
 the start of a `flwr-clientapp`, which is forked from a process that has loaded Flower already. Each message still has a

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from flare_house import (
     ACCURACY,
+    MODEL,
     SECRET,
     WEIGHTS,
-    House,
-    KeptFedAvg,
     Training,
+    fedavg,
+    house,
     opened_round,
     through_bytes,
     trained,
@@ -38,27 +39,9 @@ from fl_integration.flare.shareables import step_of
 from protocols.messages import Round
 from veilsum.flare import FlareError, OnlySums, SecureController, SecureExecutor
 from veilsum.frameworks import open_desk
-from veilsum.trial import write_trial
 
 STAGES = [Round.ADVERTISE, Round.SHARE, Round.MASKED_INPUT, Round.CONFIRM, Round.UNMASK]
-TRAINING = {"clip": 1.0, "bits": 16, "rows_per_unit": 10, "metrics": {"accuracy": [0.0, 1.0]}, "evaluation": {}}
-MODEL = {
-    "weight": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3),
-    "bias": np.float32(0.25).reshape(()),
-    "nothing": np.zeros((0, 3), dtype=np.float32),
-    "half": np.ones(2, dtype=np.float16),
-    "batches": np.int64(7).reshape(()),
-}
 HALF_ULP = 2.0**-10  # of a half-precision number between 1 and 2
-
-
-def house(folder, nodes=5, losses=1, patience=60.0, training=TRAINING):
-    write_trial(folder / "veil", nodes=nodes, losses=losses, patience=patience, training=training)
-    return House(folder / "veil", {f"site-{place + 1}": Training(place) for place in range(nodes)})
-
-
-def fedavg(rounds=1, **said):
-    return KeptFedAvg(num_clients=None, num_rounds=rounds, model=MODEL, **said)
 
 
 @pytest.fixture
@@ -259,7 +242,8 @@ def test_a_plain_train_task_gets_nothing(three, caplog):
 def test_a_secure_task_without_a_packet_gets_nothing(three, caplog):
     three.start_sites()
     plain = FLModelUtils.to_shareable(FLModel(params=MODEL))
-    reply = three.executors["site-1"].execute("veilsum", plain, three.engines["site-1"].new_context(), Signal())
+    with caplog.at_level(logging.INFO, "veilsum.flare"):
+        reply = three.executors["site-1"].execute("veilsum", plain, three.engines["site-1"].new_context(), Signal())
     assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
     assert three.sites["site-1"].asked == []
     assert "both sides need veilsum.flare" in caplog.text
@@ -340,7 +324,8 @@ def test_what_cannot_be_summed_stays_at_its_site_and_its_log_says_why(three, cap
         return FLModel(**said)
 
     three.sites["site-3"].answer = wrong
-    inner = three.run(fedavg())
+    with caplog.at_level(logging.INFO, "veilsum.flare"):
+        inner = three.run(fedavg())
     assert complaint in caplog.text
     assert {site for site, reply, _ in three.answered if reply.get_return_code() != ReturnCode.OK} == {"site-3"}
     assert inner.saved == []

@@ -68,6 +68,14 @@ def test_what_a_training_logs_stays_at_its_site(script, tmp_path, caplog):
     assert "what a training logs stays at its site" in caplog.text
 
 
+def test_a_recipes_log_streaming_is_taken_out_of_the_sites(script, tmp_path):
+    made = recipe(script)
+    made.enable_log_streaming("log.txt")
+    secure(made, "veil")
+    _, site, _ = exported(made, tmp_path / "out")
+    assert "JobLogStreamer" not in json.dumps(site)
+
+
 def test_without_the_line_the_same_recipe_has_what_is_taken_out(script, tmp_path):
     _, site, _ = exported(recipe(script), tmp_path / "out")
     assert "ConvertToFedEvent" in json.dumps(site)

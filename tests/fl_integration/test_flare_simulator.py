@@ -91,6 +91,7 @@ def simulate(folder, *words):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("runtime")
 def test_the_simulator_averages_two_rounds_and_loses_a_site_in_the_second(tmp_path):
     veil = tmp_path / "veil"
     training = {"bits": 16, "rows_per_unit": 10, "metrics": {}, "evaluation": {}}
@@ -110,6 +111,7 @@ def test_the_simulator_averages_two_rounds_and_loses_a_site_in_the_second(tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("runtime")
 def test_a_training_in_a_process_of_its_own_is_summed_as_well(tmp_path):
     training = {"bits": 16, "rows_per_unit": 10, "metrics": {}, "evaluation": {}}
     write_trial(tmp_path / "veil", nodes=3, losses=0, patience=60.0, training=training)
@@ -122,6 +124,7 @@ def test_a_training_in_a_process_of_its_own_is_summed_as_well(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("runtime")
 def test_the_example_trains_in_the_simulator(tmp_path):
     for file in EXAMPLE.glob("*.py"):
         shutil.copy(file, tmp_path)

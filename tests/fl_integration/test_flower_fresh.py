@@ -125,6 +125,7 @@ def env(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("runtime")
 def test_the_readmes_lines_are_all_that_a_flower_user_needs(tmp_path, env):
     def run(*words, shell=False, cwd=tmp_path):
         done = subprocess.run(
