@@ -18,7 +18,7 @@ lint: .venv/dev.stamp
 	$(BIN)/mypy
 
 quick: .venv/dev.stamp
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n 2
 
 slow: .venv/dev.stamp
 	$(BIN)/pytest -m slow -n 2 --dist loadgroup
