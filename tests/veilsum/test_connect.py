@@ -343,6 +343,7 @@ def test_the_table_of_an_update_is_what_the_consortium_agrees_on(meet):
     assert table == {
         "kind": "mean",
         "rounds": 3,
+        "run": 1,
         "clip": 2.0,
         "bits": 8,
         "metrics": {"loss": [0.0, 5.0]},
