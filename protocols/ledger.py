@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Annotated, Protocol
 
 from mpc.hashing import digest
-from protocols.errors import SERVER, DropReason, PeerMisbehaved
+from protocols.errors import SERVER, DropReason, LocalProtocolError, PeerMisbehaved
 from protocols.session import Subject, Terms
 from protocols.wire import Codec, PartySet, Size
 
@@ -126,6 +126,20 @@ class Ledger:
     def seq(self, session: bytes) -> int | None:
         """The steps that the client of this session has taken; None where it is not open."""
         return next((one.seq for one in self.sessions if one.session == session), None)
+
+    def require_last(self, session: bytes, seq: int) -> None:
+        """Raises LocalProtocolError unless the last snapshot of this session is the one of step `seq`."""
+        newest = self.seq(session)
+        if newest is None:
+            raise LocalProtocolError(
+                "the ledger does not know this snapshot's session: it was given up, or the ledger is an older one, and "
+                "the snapshot is not the last one; throw the snapshot away and join the next session"
+            )
+        if newest != seq:
+            raise LocalProtocolError(
+                f"this snapshot is of step {seq} of its session and the ledger says {newest}: it is not the last one; "
+                f"throw it away and join the next session"
+            )
 
     def moved(self, session: bytes, seq: int) -> "Ledger":
         """The session has taken another step."""

@@ -88,7 +88,7 @@ class Peer(Steps):
         kept, now = snapshots.load(snapshot)
         peer = cls(kept.me, identity=identity, terms=kept.terms, params=kept.params, rand=rand, ledger=ledger)
         if now.session is not None and not isinstance(now.state, Ended):
-            _require_last(ledger, now.session, now.seq)
+            ledger.require_last(now.session, now.seq)
         peer._now, peer._key = now, kept.key
         return peer
 
@@ -238,16 +238,6 @@ def _require_terms(terms: Terms, params: SessionParams, wire: str) -> None:
         terms.check_invitation(params, wire)
     except PeerMisbehaved as exc:
         raise LocalProtocolError(f"the session is not one that the terms admit: {exc.detail}") from exc
-
-
-def _require_last(ledger: Ledger, session: bytes, seq: int) -> None:
-    newest = ledger.seq(session)
-    if newest != seq:
-        said = "does not know its session" if newest is None else f"is at step {newest}"
-        raise LocalProtocolError(
-            f"this snapshot is of step {seq} and the ledger {said}: it is not the last one; throw it away and join the "
-            f"next session"
-        )
 
 
 def _gathered(

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 from mpc.hashing import digest
-from protocols.errors import LocalProtocolError
 from protocols.ledger import Ledger
 from protocols.secagg.states import AwaitingRoster, Digest, Ended, State
 
@@ -35,16 +34,5 @@ class Standing:
 
     def require_last(self, ledger: Ledger, state: State) -> None:
         """Raises LocalProtocolError unless the snapshot of this standing is the last one that was written."""
-        if self.session is None or isinstance(state, Ended):
-            return
-        newest = ledger.seq(self.session)
-        if newest is None:
-            raise LocalProtocolError(
-                "the ledger does not know this snapshot's session: it was given up, or the ledger is an older one; "
-                "throw the snapshot away and join the next session"
-            )
-        if newest != self.seq:
-            raise LocalProtocolError(
-                f"this snapshot is of step {self.seq} of its session and the ledger says {newest}: it is not the last "
-                f"one; throw it away and join the next session"
-            )
+        if self.session is not None and not isinstance(state, Ended):
+            ledger.require_last(self.session, self.seq)
