@@ -96,6 +96,7 @@ class _Asking(Generic[A]):
         self._ask = ask
         self._ready = ready
         self._node_of: dict[PartyId, A] = {}
+        self._party_of: dict[A, PartyId] = {}
         self._lost: dict[A, Round] = {}
 
     def run(self) -> Held[A]:
@@ -140,9 +141,8 @@ class _Asking(Generic[A]):
 
     def _party(self, node: A, message: Message) -> PartyId | None:
         """Who the node is in this session: in its first message it says so, and signs it. None: nobody, or taken."""
-        for party, known in self._node_of.items():
-            if known == node:
-                return party
+        if (known := self._party_of.get(node)) is not None:
+            return known
         if not isinstance(message, AdvertiseKeys) or message.client in self._node_of:
             return None
         return message.client if message.client in self._members else None
@@ -155,7 +155,7 @@ class _Asking(Generic[A]):
             if party in self._node_of:  # one that only claimed to be this party cannot put it out
                 self._post(self._server.drop(party, exc.reason))
             return False
-        self._node_of.setdefault(party, node)
+        self._node_of[party], self._party_of[node] = node, party
         return party not in self._server.dropped
 
     def _post(self, envelopes: list[Envelope]) -> None:

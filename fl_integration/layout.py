@@ -146,6 +146,11 @@ def _span(entry: Entry, clip: float, bits: int) -> Span:
     return whole_numbers(entry.size, bits)
 
 
+def in_type(values: Array, dtype: np.dtype[Any]) -> Array:
+    """`values` in this type, rounded where it is one of whole numbers: what an average made floats of."""
+    return np.asarray(np.rint(values) if dtype.kind in "biu" else values).astype(dtype)
+
+
 def _wide(tensor: Array) -> Array:
     return np.asarray(tensor).astype(np.float64)
 

@@ -14,7 +14,7 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from fl_integration.asking import AskingError, Packet
-from fl_integration.layout import Array, Tensors
+from fl_integration.layout import Array, Tensors, in_type
 from fl_integration.plan import Plan
 from fl_integration.step import Contribution, Step, StepError, Summed
 
@@ -169,7 +169,7 @@ def _in_type(value: Any, dtype: Any) -> Any:
     if value.dtype == dtype:
         return value
     if isinstance(dtype, np.dtype):
-        return np.asarray(np.rint(value) if dtype.kind in "biu" else value).astype(dtype)
+        return in_type(value, dtype)
     return (value if dtype.is_floating_point else value.round()).to(dtype)  # a torch tensor
 
 

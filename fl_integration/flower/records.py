@@ -9,7 +9,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, Metadata, Metric
 
 from fl_integration.asking import Packet
 from fl_integration.layout import Array as Tensor
-from fl_integration.layout import LayoutError
+from fl_integration.layout import LayoutError, in_type
 from fl_integration.plan import Plan
 from fl_integration.step import Contribution, Step, StepError, Summed
 
@@ -179,5 +179,4 @@ def in_own_types(arrays: ArrayRecord, types: Mapping[str, np.dtype[Any]]) -> Arr
 def _in_type(array: Array, dtype: np.dtype[Any] | None) -> Array:
     if dtype is None or np.dtype(array.dtype) == dtype:
         return array
-    values = array.numpy()
-    return Array(np.asarray(np.rint(values) if dtype.kind in "biu" else values).astype(dtype))
+    return Array(in_type(array.numpy(), dtype))

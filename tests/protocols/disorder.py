@@ -9,8 +9,20 @@ from watch import Watch
 from protocols.errors import SERVER, AbortReason, LocalProtocolError, PartyId, PeerMisbehaved, WireError
 from protocols.machine import Envelope
 from protocols.messages import CODEC
+from protocols.wire import Codec
 
 Frame = tuple[PartyId, PartyId, bytes]
+
+
+def flipped(data: bytes, codec: Codec, chance: Random) -> bytes | None:
+    """With one bit changed; None where that is no message any more."""
+    at, bit = chance.randrange(len(data)), chance.randrange(8)
+    changed = data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
+    try:
+        codec.decode(changed)
+    except WireError:
+        return None
+    return changed
 
 
 class Disorder:
@@ -72,13 +84,8 @@ class Disorder:
         return True
 
     def _deliver_changed(self, sender: PartyId, recipient: PartyId, data: bytes) -> None:
-        at, bit = self._chance.randrange(len(data)), self._chance.randrange(8)
-        flipped = data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
-        try:
-            CODEC.decode(flipped)
-        except WireError:
-            return
-        self.changed |= self._deliver(sender, recipient, flipped)
+        if (changed := flipped(data, CODEC, self._chance)) is not None:
+            self.changed |= self._deliver(sender, recipient, changed)
 
     def _post(self, sender: PartyId, envelopes: list[Envelope]) -> None:
         for envelope in envelopes:

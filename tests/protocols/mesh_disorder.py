@@ -3,9 +3,10 @@
 from random import Random
 from typing import Any
 
+from disorder import flipped
 from mesh_room import Held, MeshRoom
 
-from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved, WireError
+from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
 from protocols.exchange import Exchange
 from protocols.machine import Envelope
 from protocols.mesh.messages import CODEC
@@ -87,13 +88,8 @@ class MeshDisorder:
         return True
 
     def _deliver_changed(self, sender: PartyId, recipient: PartyId, data: bytes) -> None:
-        at, bit = self._chance.randrange(len(data)), self._chance.randrange(8)
-        flipped = data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
-        try:
-            CODEC.decode(flipped)
-        except WireError:
-            return
-        self.changed |= self._deliver(sender, recipient, flipped)
+        if (changed := flipped(data, CODEC, self._chance)) is not None:
+            self.changed |= self._deliver(sender, recipient, changed)
 
     def _post(self, sender: PartyId, envelopes: list[Envelope]) -> None:
         for envelope in envelopes:
