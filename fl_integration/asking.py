@@ -54,6 +54,10 @@ class Questioner(Generic[A]):
     def __init__(self, consortium: Consortium, identity: SigningKey, rand: Randomness | None = None) -> None:
         if consortium.variant is not Variant.ACTIVE:
             raise AskingError(f"{consortium.name} uses the {consortium.variant.value} variant: take the active one")
+        if consortium.protocol != "secagg" or consortium.rounds_per_epoch != 1:
+            raise AskingError(
+                f"{consortium.name} agreed on {consortium.protocol}: over a framework take secagg, one round"
+            )
         if consortium.coordinator.verify_key != identity.verify_key:
             raise AskingError(f"this identity is not the coordinator of {consortium.name}: name the right key file")
         self._consortium = consortium
@@ -70,6 +74,7 @@ class Questioner(Generic[A]):
             nonce=self._rand.bytes(32),
             colluding=self._consortium.colluding,
             variant=self._consortium.variant,
+            losses=self._consortium.losses,
         )
         server = Server(params, identity=self._identity, members=self._consortium.members_by_id)
         return _Asking(server, self._consortium.members_by_id, nodes, ask, self.undelivered).run()

@@ -17,11 +17,9 @@ from typing import Any, Final, TypeVar
 import tomlkit
 from tomlkit.items import Table as TomlTable
 
-from mpc.keys import VerifyKey
 from net.errors import ConfigError
 from net.policy import ASSEMBLE, Policy, RoundPolicy
-from protocols.errors import PartyId
-from protocols.messages import Round
+from protocols.families import ROUND_NAMES
 from protocols.roster import Card, Consortium, ConsortiumError
 from protocols.session import (
     RETRIES_AFTER_REVEAL,
@@ -38,10 +36,10 @@ DEFAULT_PATIENCE: Final = 600.0  # seconds that a party looks for its coordinato
 _CARD_KEYS: Final = ("name", "identity", "tls_root", "signature")
 _CONSORTIUM_KEYS: Final = (
     "name", "version", "protocol", "variant", "colluding", "losses", "max_weight", "training", "member", "coordinator",
-    "signatures",
+    "signatures", "aggregators", "rounds_per_epoch",
 )  # fmt: skip
 _GUARD_KEYS: Final = ("smallest_change", "strict", "retries_after_reveal")
-_ROUND_NAMES: Final = (ASSEMBLE, *(name.value for name in Round if name is not Round.DONE))
+_ROUND_NAMES: Final = (ASSEMBLE, *ROUND_NAMES)
 
 T = TypeVar("T")
 
@@ -85,11 +83,12 @@ class PartyTerms:
     strict: bool = False
     retries_after_reveal: int = RETRIES_AFTER_REVEAL
 
-    def accepting(self, subject: Subject, spec: VectorSpec, members: Mapping[PartyId, VerifyKey]) -> Terms:
-        """The terms of one session: this policy, and what the party computed itself of what is summed."""
+    def accepting(self, subject: Subject, spec: VectorSpec, consortium: Consortium) -> Terms:
+        """The terms of one session: this policy, what was agreed on, and what the party computed itself of what is
+        summed."""
         return Terms(
             subject=subject,
-            members=members,
+            members=consortium.members_by_id,
             spec=spec,
             max_colluding=self.max_colluding,
             cohort=self.cohort,
@@ -97,6 +96,9 @@ class PartyTerms:
             smallest_change=self.smallest_change,
             strict=self.strict,
             retries_after_reveal=self.retries_after_reveal,
+            protocol=consortium.protocol,
+            aggregators=consortium.committee,
+            rounds_per_epoch=consortium.rounds_per_epoch,
         )
 
 
@@ -172,6 +174,12 @@ class _Table:
 
     def path(self, key: str) -> Path:
         return self.file.parent / self.need(key, str)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        entries = self.get(key, list, [])
+        if not all(isinstance(entry, str) for entry in entries):
+            raise self.error(f"{key!r} must be a list of texts in quotes")
+        return tuple(entries)
 
     def table(self, key: str, keys: tuple[str, ...]) -> "_Table":
         where = f"{self.where}.{key}" if self.where else key
@@ -262,6 +270,8 @@ def load_consortium(path: Path) -> Consortium:
             max_weight=table.need("max_weight", int),
             training=table.need("training", dict),
             signatures={name: signed.hexadecimal(name) for name in signatures},
+            aggregators=table.texts("aggregators"),
+            rounds_per_epoch=table.get("rounds_per_epoch", int, 1),
         )
     except ConsortiumError as exc:
         raise table.error(str(exc)) from exc
@@ -272,6 +282,10 @@ def dump_consortium(consortium: Consortium) -> str:
     for key in ("name", "version", "protocol", "colluding", "losses", "max_weight"):
         document.add(key, getattr(consortium, key))
     document.add("variant", consortium.variant.value)
+    if consortium.aggregators:
+        document.add("aggregators", list(consortium.aggregators))
+    if consortium.rounds_per_epoch > 1:
+        document.add("rounds_per_epoch", consortium.rounds_per_epoch)
     document.add("training", tomlkit.item(dict(consortium.training)))
     document.add("coordinator", _card_table(consortium.coordinator))
     members = tomlkit.aot()

@@ -202,6 +202,9 @@ class _Coordinator:
             colluding=consortium.colluding,
             variant=consortium.variant,
             protocol=consortium.protocol,
+            losses=consortium.losses,
+            aggregators=consortium.committee,
+            rounds_per_epoch=consortium.rounds_per_epoch,
         )
 
     def _report(self, server: Server, fl_round: int, meter: "_Meter", outcome: Outcome) -> SessionReport:

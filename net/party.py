@@ -189,7 +189,7 @@ class _Party:
 
     def client(self, held: Held, spec: VectorSpec) -> Client:
         """The machine of one session, with terms from our own files."""
-        accepted = self.config.terms.accepting(self.subject(held), spec, self.consortium.members_by_id)
+        accepted = self.config.terms.accepting(self.subject(held), spec, self.consortium)
         return self.answered.client(self.me, self.identity, accepted, held.payload)
 
     async def _converse(self, stream: Stream) -> bool:

@@ -13,9 +13,16 @@ from typing import Any, Final
 from mpc.hashing import digest
 from mpc.keys import BadSignature, KeyRefused, SigningKey, VerifyKey
 from protocols.errors import PartyId
-from protocols.session import NO_RECORD, SMALLEST_COHORT, Subject, Variant, most_colluders
-
-PROTOCOL: Final = "secagg"
+from protocols.session import (
+    MOST_ROUNDS_PER_EPOCH,
+    NO_RECORD,
+    PROTOCOLS,
+    SMALLEST_COHORT,
+    Subject,
+    Variant,
+    most_colluders,
+)
+from protocols.wire import PartySet
 
 _NAME: Final = re.compile(r"[a-z0-9-]{1,64}")
 _NUMBER_BOUND: Final = 2**31
@@ -92,6 +99,8 @@ class Consortium:
     """The members in their order (a party's id is its place), their coordinator, and what all of them agreed on.
 
     colluding, losses: how many parties may side with the coordinator (c) and how many may be lost (d): c + 2d < n.
+    aggregators: of a committee, the names of the members that aggregate and contribute nothing; none where each member
+    does both. rounds_per_epoch: so many sums follow one exchange of keys.
     training: a JSON-like table that this package does not read. signatures: name of a member -> its signature over the
     digest; those that are there are checked. digest: 32 bytes over everything but the signatures; config_digest: 32
     bytes over the training table. Raises ConsortiumError.
@@ -108,6 +117,8 @@ class Consortium:
     max_weight: int
     training: Mapping[str, Any]
     signatures: Mapping[str, bytes] = field(default_factory=dict)
+    aggregators: tuple[str, ...] = ()
+    rounds_per_epoch: int = 1
     digest: bytes = field(init=False, repr=False, compare=False)
     config_digest: bytes = field(init=False, repr=False, compare=False)
 
@@ -122,6 +133,11 @@ class Consortium:
     @property
     def members_by_id(self) -> Mapping[PartyId, VerifyKey]:
         return {PartyId(place): card.verify_key for place, card in enumerate(self.members)}
+
+    @property
+    def committee(self) -> PartySet:
+        """The members that aggregate and contribute nothing; empty where each does both."""
+        return frozenset(PartyId(place) for place, card in enumerate(self.members) if card.name in self.aggregators)
 
     def subject(self, model: bytes) -> Subject:
         """What a sum is about, by this file and by the model that a side hashed itself."""
@@ -165,8 +181,10 @@ class Consortium:
     def _check_terms(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ConsortiumError(f"{self.name!r} is no name: use 1 to 64 of the characters a-z, 0-9 and -")
-        if self.protocol != PROTOCOL:
-            raise ConsortiumError(f"the protocol {self.protocol!r} is not known here: use {PROTOCOL!r}")
+        if self.protocol not in PROTOCOLS:
+            raise ConsortiumError(
+                f"the protocol {self.protocol!r} is not known here: use one of {', '.join(PROTOCOLS)}"
+            )
         if self.version < 1 or self.max_weight < 1:
             raise ConsortiumError("version and max_weight start at 1")
         if max(self.version, self.max_weight) >= _NUMBER_BOUND:
@@ -178,7 +196,23 @@ class Consortium:
                 f"{len(self.members)} members: a sum over fewer than {SMALLEST_COHORT} gives inputs away, "
                 f"add {SMALLEST_COHORT - len(self.members)}"
             )
+        if not 1 <= self.rounds_per_epoch <= MOST_ROUNDS_PER_EPOCH:
+            raise ConsortiumError(f"rounds_per_epoch is a number from 1 to {MOST_ROUNDS_PER_EPOCH}")
+        self._check_aggregators()
         _require_room(len(self.members), self.colluding, self.losses)
+
+    def _check_aggregators(self) -> None:
+        if self.aggregators and self.protocol != "committee":
+            raise ConsortiumError(f"aggregators belong to the protocol 'committee', not to {self.protocol!r}")
+        if len(set(self.aggregators)) < len(self.aggregators):
+            raise ConsortiumError("an aggregator is named twice: name each once")
+        for name in self.aggregators:
+            self.find(name)
+        if len(self.members) - len(self.aggregators) < SMALLEST_COHORT:
+            raise ConsortiumError(
+                f"{len(self.members) - len(self.aggregators)} members contribute and a sum covers at least "
+                f"{SMALLEST_COHORT}: add members, or let aggregators contribute"
+            )
 
     def _plain(self) -> dict[str, Any]:
         return {
@@ -190,6 +224,8 @@ class Consortium:
             "variant": self.variant.value,
             "colluding": self.colluding,
             "losses": self.losses,
+            "aggregators": list(self.aggregators),
+            "rounds_per_epoch": self.rounds_per_epoch,
             "max_weight": self.max_weight,
             "training": dict(self.training),
         }

@@ -15,7 +15,7 @@ from mpc.hashing import digest
 from mpc.keys import VerifyKey
 from mpc.randomness import Randomness
 from protocols.errors import SERVER, DropReason, PartyId, PeerMisbehaved
-from protocols.wire import Size
+from protocols.wire import PartySet, Size, bitmap
 
 WIRE = "veilsum/1"
 TEST_WIRE = "veilsum-test/1"  # seeded sessions: their secrets are known, so they cannot talk to real ones
@@ -25,6 +25,13 @@ SMALLEST_COHORT = 3
 SMALLEST_CHANGE = 2  # members: one alone is what a difference of two sums would be about
 RETRIES_AFTER_REVEAL = 1
 MAX_LENGTH = 2**28
+MOST_ROUNDS_PER_EPOCH = 1000
+
+PROTOCOLS = ("secagg", "secagg+", "mesh", "committee", "lightsecagg")
+"""The names under which a consortium agrees on a protocol."""
+
+EVERYBODY: PartySet = frozenset()
+"""`aggregators` of a session in which each member aggregates."""
 
 Digest = Annotated[bytes, Size(32)]
 
@@ -87,7 +94,10 @@ class SessionParams:
     """One session as its coordinator proposes it.
 
     colluding: how many parties may side with the coordinator (c). threshold: the least t, whatever the rule gives.
-    cohort: the fewest inputs that a sum may cover. nonce: 32 bytes, fresh for each session.
+    cohort: the fewest inputs that a sum may cover. nonce: 32 bytes, fresh for each session. losses: how many parties
+    may vanish after they gave away shares, and the sum still comes (d); the protocols that choose degrees or packings
+    by it say how. aggregators: of a committee, those members that aggregate and contribute nothing; EVERYBODY where
+    each member does both. rounds_per_epoch: so many sums follow one exchange of keys.
     """
 
     subject: Subject
@@ -99,10 +109,15 @@ class SessionParams:
     variant: Variant = Variant.ACTIVE
     protocol: str = "secagg"
     wire: str = WIRE
+    losses: int = 0
+    aggregators: PartySet = EVERYBODY
+    rounds_per_epoch: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.colluding, self.threshold, self.cohort) < 0:
-            raise ValueError("colluding, threshold and cohort are counts")
+        if min(self.colluding, self.threshold, self.cohort, self.losses) < 0:
+            raise ValueError("colluding, threshold, cohort and losses are counts")
+        if not 1 <= self.rounds_per_epoch <= MOST_ROUNDS_PER_EPOCH:
+            raise ValueError(f"an epoch has 1 to {MOST_ROUNDS_PER_EPOCH} rounds, not {self.rounds_per_epoch}")
 
     @property
     def digest(self) -> bytes:
@@ -113,6 +128,7 @@ class SessionParams:
             subject.consortium, subject.version, subject.coordinator, self.nonce,
             spec.length, spec.field.modulus, self.colluding, self.threshold, self.cohort,
             subject.model, subject.config, subject.last_record,
+            self.losses, bitmap(self.aggregators), self.rounds_per_epoch,
         )  # fmt: skip
 
     @property
@@ -152,7 +168,8 @@ class Terms:
 
     subject: what this party believes is being summed. members: the identities that it accepts, itself among them.
     spec: the exact vector. max_colluding: the most colluders that its input must survive. cohort: the fewest inputs
-    that it agrees to be summed with. variant, protocol: the only ones that it takes part in.
+    that it agrees to be summed with. variant, protocol, aggregators, rounds_per_epoch: the only ones that it takes
+    part in.
 
     Against differencing (PROTOCOLS rule 13). smallest_change: fewer members that joined or left since a sum before are
     warned of. strict: such a sum is refused instead. retries_after_reveal: how often it contributes a
@@ -170,6 +187,8 @@ class Terms:
     smallest_change: int = SMALLEST_CHANGE
     strict: bool = False
     retries_after_reveal: int = RETRIES_AFTER_REVEAL
+    aggregators: PartySet = EVERYBODY
+    rounds_per_epoch: int = 1
 
     @property
     def floor(self) -> int:
@@ -188,6 +207,8 @@ class Terms:
             ("model", params.subject.model, self.subject.model),
             ("configuration", params.subject.config, self.subject.config),
             ("last record", params.subject.last_record, self.subject.last_record),
+            ("committee", params.aggregators, self.aggregators),
+            ("number of rounds an epoch", params.rounds_per_epoch, self.rounds_per_epoch),
         )
         for name, offered, own in expected:
             if offered != own:

@@ -36,7 +36,7 @@ def open_seat(file: Path) -> tuple[Seat, Plan]:
         me=me,
         identity=keys.identity,
         consortium=consortium,
-        terms=lambda subject, spec: config.terms.accepting(subject, spec, consortium.members_by_id),
+        terms=lambda subject, spec: config.terms.accepting(subject, spec, consortium),
         keeper=LedgerFile(config.ledger),
         vault=KeyFile(config.ledger.with_suffix(".session")),
     )

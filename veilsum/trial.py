@@ -20,7 +20,7 @@ from net.config import (
 from net.policy import Policy, RoundPolicy
 from net.store import Keys, write_keys
 from net.tls import new_root
-from protocols.roster import PROTOCOL, Card, Consortium
+from protocols.roster import Card, Consortium
 from protocols.session import Variant, most_colluders
 from veilsum.ceremony.agreement import MAX_WEIGHT
 from veilsum.errors import Fault, WrongUsage
@@ -52,7 +52,7 @@ def write_trial(folder: Path, *, nodes: int, losses: int, patience: float, train
         version=1,
         members=members,
         coordinator=server,
-        protocol=PROTOCOL,
+        protocol="secagg",
         variant=Variant.ACTIVE,
         colluding=colluding,
         losses=losses,

@@ -101,6 +101,9 @@ def test_who_is_no_member_is_not_found():
         {"coordinator": card("hub-2")},
         {"members": tuple(card(f"bank-{place}") for place in (1, 0, 2, 3, 4))},
         {"training": {"model": "mlp"}},
+        {"protocol": "mesh"},
+        {"protocol": "committee", "aggregators": ("bank-1",)},
+        {"rounds_per_epoch": 2},
     ],
 )
 def test_the_digest_covers_everything(changes):
@@ -148,7 +151,12 @@ def test_signatures_that_are_there_are_checked():
         ({"version": 0}, "start at 1"),
         ({"max_weight": 0}, "start at 1"),
         ({"losses": -1}, "are counts"),
-        ({"protocol": "lightsecagg"}, "is not known here"),
+        ({"protocol": "telepathy"}, "is not known here"),
+        ({"aggregators": ("bank-1",)}, "belong to the protocol 'committee'"),
+        ({"protocol": "committee", "aggregators": ("bank-1", "bank-1")}, "named twice"),
+        ({"protocol": "committee", "aggregators": ("bank-9",)}, "'bank-9' is no member"),
+        ({"protocol": "committee", "aggregators": ("bank-1", "bank-2", "bank-3")}, "2 members contribute"),
+        ({"rounds_per_epoch": 0}, "rounds_per_epoch"),
         ({"name": "The Banks"}, "is no name"),
     ],
 )

@@ -49,12 +49,15 @@ CHANGES: dict[str, Change] = {
     "model": subject(model=OTHER),
     "configuration": subject(config=OTHER),
     "last record": subject(last_record=OTHER),
+    "committee": lambda params: replace(params, aggregators=frozenset({PartyId(1)})),
+    "number of rounds an epoch": lambda params: replace(params, rounds_per_epoch=2),
 }
 OPEN_TO_THE_COORDINATOR: dict[str, Change] = {
     "nonce": lambda params: replace(params, nonce=OTHER),
     "colluding": lambda params: replace(params, colluding=1),
     "threshold": lambda params: replace(params, threshold=5),
     "cohort": lambda params: replace(params, cohort=6),
+    "losses": lambda params: replace(params, losses=1),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from net.config import dump_consortium, load_card, load_consortium
 from net.store import write_whole
-from protocols.roster import PROTOCOL, Card, Consortium, ConsortiumError
+from protocols.roster import Card, Consortium, ConsortiumError
 from protocols.session import Variant, smallest_cohort, smallest_threshold
 from veilsum.ceremony.files import write_new
 from veilsum.ceremony.identity import load_identity
@@ -47,7 +47,7 @@ def create(
             version=1,
             members=tuple(sorted(cards, key=lambda card: card.name)),
             coordinator=head,
-            protocol=PROTOCOL,
+            protocol="secagg",
             variant=Variant.ACTIVE,
             colluding=colluding,
             losses=losses,

@@ -20,7 +20,7 @@ from net.config import (
 from net.policy import Policy, RoundPolicy
 from net.store import Keys, write_keys
 from net.tls import new_root
-from protocols.roster import PROTOCOL, Card, Consortium
+from protocols.roster import Card, Consortium
 from veilsum.demo.plan import Plan
 from veilsum.errors import WrongUsage
 
@@ -85,7 +85,7 @@ def write_consortium(place: Workplace, plan: Plan, training: Mapping[str, Any]) 
         version=1,
         members=members,
         coordinator=coordinator,
-        protocol=PROTOCOL,
+        protocol="secagg",
         variant=plan.variant,
         colluding=plan.colluding,
         losses=plan.losses,

@@ -1,0 +1,87 @@
+"""What a driver knows of a protocol before it has a machine of it.
+
+A network, a simulator or a framework that is handed a `Family` runs its sessions without knowing which one it is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from mpc.keys import SigningKey, VerifyKey
+from mpc.randomness import Randomness
+from protocols.errors import PartyId
+from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Ledger
+from protocols.machine import Collector, Contributor
+from protocols.session import SessionParams, Terms, Variant
+from protocols.wire import Codec
+
+
+class ContributorOf(Protocol):
+    """Makes a party's machine, from nothing that a server said. Raises LocalProtocolError."""
+
+    def __call__(
+        self,
+        me: PartyId,
+        *,
+        identity: SigningKey,
+        terms: Terms,
+        rand: Randomness,
+        ledger: Ledger = NOTHING_ANSWERED,
+        local_version: bytes = ONE_VERSION,
+    ) -> Contributor: ...
+
+
+class PeerOf(Protocol):
+    """Makes a peer's machine: there is no server to propose a session, so it is built with the parameters too."""
+
+    def __call__(
+        self,
+        me: PartyId,
+        *,
+        identity: SigningKey,
+        terms: Terms,
+        params: SessionParams,
+        rand: Randomness,
+        ledger: Ledger = NOTHING_ANSWERED,
+        local_version: bytes = ONE_VERSION,
+    ) -> Contributor: ...
+
+
+class CollectorOf(Protocol):
+    """Makes a coordinator's machine. Raises LocalProtocolError."""
+
+    def __call__(
+        self, params: SessionParams, *, identity: SigningKey, members: dict[PartyId, VerifyKey]
+    ) -> Collector: ...
+
+
+class Restore(Protocol):
+    """Goes on from a party's last snapshot, as its ledger says that it is. Raises LocalProtocolError."""
+
+    def __call__(self, snapshot: bytes, *, identity: SigningKey, rand: Randomness, ledger: Ledger) -> Contributor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One protocol, as its drivers see it.
+
+    rounds: all of them; the one called done is the end. stages: those in which a party sends something, in their order:
+    where it can be lost, by the names of the command line. input_stage: the one of them in which the input leaves.
+    uploads: the messages to the server that are about as large as a vector; a network takes few of them at a time.
+    held_back: a message that is delivered only when the input is set (None: the input is set before `start`).
+    contributor, collector: of a protocol with a server. peer: of one without. restore: from a party's last snapshot.
+    """
+
+    name: str
+    codec: Codec
+    rounds: type[StrEnum]
+    stages: Callable[[Variant], tuple[StrEnum, ...]]
+    input_stage: StrEnum
+    uploads: tuple[type[Any], ...]
+    held_back: type[Any] | None
+    restore: Restore
+    contributor: ContributorOf | None = None
+    collector: CollectorOf | None = None
+    restore_collector: Callable[..., Collector] | None = None
+    peer: PeerOf | None = None
