@@ -16,6 +16,7 @@ from protocols.machine import Machine, Outcome
 from protocols.messages import CODEC, Round
 from protocols.secagg import Client, Server
 from protocols.session import NO_RECORD, TEST_WIRE, SessionParams, Subject, Terms, Variant, VectorSpec
+from protocols.wire import PartySet
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Room:
     field: PrimeField = M31
     seed: bytes = b"room"
     cohort: int = 3
+    losses: int = 0
     parties: tuple[PartyId, ...] = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,6 +59,7 @@ class Room:
             cohort=self.cohort,
             variant=self.variant,
             wire=TEST_WIRE,
+            losses=self.losses,
         )
         self.terms = Terms(subject, members, spec, self.colluding, self.cohort, self.variant)
         drawn = self.rand.child("inputs")
@@ -80,6 +83,25 @@ class Room:
     def machines(self) -> dict[PartyId, Machine]:
         return {SERVER: self.server()} | {me: self.client(me) for me in self.parties}
 
+    def expected(self, vanish: Mapping[int, Round]) -> PartySet | None:
+        """Who is in the sum when parties vanish at these rounds; None where there is no sum. From PROTOCOLS 3A."""
+        u1 = self._without(vanish, Round.ADVERTISE)
+        t = max(least_threshold(self.variant, len(u1), self.colluding), self.threshold)
+        floor = max(3, self.colluding + 2, self.cohort)
+        if len(u1) < max(floor, t):
+            return None
+        u2 = u1 & self._without(vanish, Round.SHARE)
+        u3 = u2 & self._without(vanish, Round.MASKED_INPUT)
+        u4 = u3 & self._without(vanish, Round.CONFIRM) if self.variant is Variant.ACTIVE else u3
+        u5 = u4 & self._without(vanish, Round.UNMASK)
+        helpers = u5
+        if self.variant is Variant.ACTIVE and u2 - u3 and u3 - u5:
+            helpers = u5 & self._without(vanish, Round.FALLBACK)
+        return u3 if len(u3) >= max(t, floor) and len(helpers) >= t else None
+
+    def _without(self, vanish: Mapping[int, Round], *rounds: Round) -> PartySet:
+        return frozenset(party for party in self.parties if vanish.get(party) not in rounds)
+
     def talk(self, vanish: Mapping[int, Round] | None = None, tap: Tap | None = None) -> "Talk":
         gone = {PartyId(party): round_ for party, round_ in (vanish or {}).items()}
         machines = self.machines()
@@ -91,6 +113,14 @@ class Room:
         for party in parties:
             total += self.inputs[party].astype(object)
         return self.field.vector(total % self.field.modulus)
+
+
+def least_threshold(variant: Variant, clients: int, colluding: int) -> int:
+    """2t > n + c, or t > c; written down a second time, from PROTOCOLS."""
+    least = 2 if variant is Variant.CURIOUS else 1
+    while not (2 * least > clients + colluding if variant is Variant.ACTIVE else least > colluding):
+        least += 1
+    return least
 
 
 @dataclass

@@ -1,0 +1,121 @@
+"""Every protocol that the conformance suite admits: a room of real machines, and what must come of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from conversation import Room
+from mesh_room import MeshRoom
+from sessions import FIELDS
+from test_mesh_properties import require_discretion as mesh_discretion
+from watch import Watch
+
+from mpc.field import FieldVector, PrimeField
+from mpc.hashing import digest
+from mpc.keys import SigningKey
+from protocols.errors import SERVER, PartyId
+from protocols.families import FAMILIES
+from protocols.family import Family
+from protocols.ledger import Ledger
+from protocols.machine import Machine
+from protocols.session import SessionParams, Terms, Variant
+from protocols.wire import PartySet
+
+Frames = list[tuple[PartyId, PartyId, bytes]]
+Discretion = Callable[[Frames, "AnyRoom"], None]
+
+
+class AnyRoom(Protocol):
+    """The parties of one seeded session, and the machines that they make.
+
+    expected: who is in the sum when parties vanish at these stages; None where there is none; ANY where the protocol
+    leaves it to the order of events, and the sum is exact or there is none.
+    """
+
+    parties: tuple[PartyId, ...]
+    field: PrimeField
+    params: SessionParams
+    terms: Terms
+    identities: dict[PartyId, SigningKey]
+    inputs: dict[PartyId, FieldVector]
+    rand: Any
+
+    def machines(self) -> dict[PartyId, Machine]: ...
+
+    def plain_sum(self, parties: PartySet) -> FieldVector: ...
+
+    def expected(self, vanish: Mapping[int, Any]) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Case:
+    """A protocol in one variant. room: takes clients, colluding, losses, field, length and seed by name.
+
+    discretion: raises AssertionError where an honest party said what it must never say, from all frames of a session.
+    only_after_a_loss: stages that a session without losses does not reach. fields: of `sessions.FIELDS`.
+    """
+
+    name: str
+    family: Family
+    variant: Variant
+    room: Callable[..., AnyRoom]
+    require_discretion: Discretion
+    only_after_a_loss: frozenset[Any] = frozenset()
+    fields: frozenset[str] = frozenset(FIELDS)
+
+    @property
+    def stages(self) -> tuple[Any, ...]:
+        return self.family.stages(self.variant)
+
+    def make(self, clients: int = 5, colluding: int = 1, losses: int = 1, **given: Any) -> AnyRoom:
+        return self.room(clients=clients, colluding=colluding, losses=losses, **given)
+
+    def wake(self, room: AnyRoom, party: PartyId, snapshot: bytes, ledger: Ledger) -> Any:
+        """The machine of this snapshot. Raises LocalProtocolError where the ledger does not know it as the last."""
+        identity = room.identities[party]
+        if party == SERVER:
+            assert self.family.restore_collector is not None
+            return self.family.restore_collector(snapshot, identity=identity)
+        return self.family.restore(snapshot, identity=identity, rand=room.rand.child(f"woken {party}"), ledger=ledger)
+
+    def with_terms(self, room: AnyRoom, party: PartyId, terms: Terms) -> Any:
+        """The party's machine under other terms. Raises LocalProtocolError where it refuses them at once."""
+        beside = {"identity": room.identities[party], "terms": terms, "rand": room.rand.child(f"wary {party}")}
+        if self.family.peer is not None:
+            machine: Any = self.family.peer(party, params=room.params, **beside)  # type: ignore[arg-type]
+        else:
+            assert self.family.contributor is not None
+            machine = self.family.contributor(party, **beside)  # type: ignore[arg-type]
+        if party in room.inputs:
+            machine.set_input(room.inputs[party])
+        return machine
+
+    @staticmethod
+    def about_another_model(room: AnyRoom) -> Terms:
+        subject = replace(room.terms.subject, model=digest("model", b"of somebody else"))
+        return replace(room.terms, subject=subject)
+
+
+def contributors(machines: Mapping[PartyId, Any]) -> dict[PartyId, Any]:
+    return {party: machine for party, machine in machines.items() if party != SERVER}
+
+
+def _bonawitz_discretion(frames: Frames, room: AnyRoom) -> None:
+    watch = Watch(frames)
+    for party in room.parties:
+        watch.require_discretion(party)
+
+
+def _mesh_discretion(frames: Frames, room: AnyRoom) -> None:
+    mesh_discretion(frames, room.parties)
+
+
+def _bonawitz(variant: Variant) -> Callable[..., Room]:
+    return lambda **given: Room(variant=variant, **given)
+
+
+CASES = (
+    Case("secagg-active", FAMILIES["secagg"], Variant.ACTIVE, _bonawitz(Variant.ACTIVE), _bonawitz_discretion),
+    Case("secagg-curious", FAMILIES["secagg"], Variant.CURIOUS, _bonawitz(Variant.CURIOUS), _bonawitz_discretion),
+    Case("mesh", FAMILIES["mesh"], Variant.ACTIVE, MeshRoom, _mesh_discretion, frozenset({"recover"})),
+)
