@@ -280,12 +280,14 @@ def load_consortium(path: Path) -> Consortium:
 
 def load_family(consortium: Consortium, path: Path) -> Family:
     """The protocol that the file of this path agrees on. Raises ConfigError where this version does not run it."""
-    try:
-        return family_of(consortium.protocol)
-    except KeyError as exc:
+    if consortium.protocol not in FAMILIES:
         raise ConfigError(
             f"{path}: this version does not run the protocol {consortium.protocol!r}: use one of {', '.join(FAMILIES)}"
-        ) from exc
+        )
+    family = family_of(consortium.protocol)
+    if consortium.variant not in family.variants:
+        raise ConfigError(f"{path}: {family.name} has no {consortium.variant.value} variant: agree on another one")
+    return family
 
 
 def dump_consortium(consortium: Consortium) -> str:

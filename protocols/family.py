@@ -94,8 +94,9 @@ class Family:
     uploads: the messages to the server that are about as large as a vector; a network takes few of them at a time.
     held_back: a message that is delivered only when the input is set (None: the input is set before `start`).
     contributor, collector: of a protocol with a server. peer: of one without. restore: from a party's last snapshot.
-    limits: what a network accepts at most, by the session and its number of parties. numbers: what follows from these
-    two, for people, by the names of the papers; k: with how many others each party shares its secrets.
+    variants: those that it has. limits: what a network accepts at most, by the session and its number of parties.
+    numbers: what follows from these two, for people, by the names of the papers; k: with how many others each party
+    shares its secrets. Raises ValueError, with the remedy, where no numbers fit.
     """
 
     name: str
@@ -110,5 +111,6 @@ class Family:
     collector: CollectorOf | None = None
     restore_collector: Callable[..., Collector] | None = None
     peer: PeerOf | None = None
+    variants: tuple[Variant, ...] = tuple(Variant)
     limits: Callable[[SessionParams, int], Limits] = vector_limits
     numbers: Callable[[SessionParams, int], Mapping[str, int]] = threshold_alone

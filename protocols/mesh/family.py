@@ -29,5 +29,6 @@ MESH: Final = Family(
     held_back=None,
     restore=Peer.restore,
     peer=Peer,
+    variants=(Variant.ACTIVE,),
     limits=_limits,
 )

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from fl_integration.workload import State
-from veilsum.demo.options import Stage
+from protocols.messages import Round
+from protocols.secagg.family import SECAGG
+from protocols.session import Variant
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +105,7 @@ def ended_well(place, *processes, banks=()) -> State:
     return state
 
 
-@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("stage", SECAGG.stages(Variant.ACTIVE))
 def test_a_coordinator_that_was_killed_goes_on_from_its_last_model(training, start, bank, stage):
     place = training
     dying = start(place.coordinator(), stage.value, code=DYING_COORDINATOR)
@@ -115,7 +117,7 @@ def test_a_coordinator_that_was_killed_goes_on_from_its_last_model(training, sta
     assert state.history[-1]["parties"] == len(BANKS)
 
 
-@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("stage", SECAGG.stages(Variant.ACTIVE))
 def test_a_party_that_was_killed_joins_a_later_session(training, start, bank, stage):
     place = training
     coordinator = start("coordinator", place.coordinator())
@@ -135,7 +137,7 @@ def test_a_party_that_was_killed_joins_a_later_session(training, start, bank, st
     wait_for("connected", again)
     back.set()
     state = ended_well(place, coordinator, again, banks=banks)
-    input_had_left = stage in (Stage.CONFIRM, Stage.UNMASK)
+    input_had_left = stage in (Round.CONFIRM, Round.UNMASK)
     assert state.history[FATAL_ROUND - 1]["parties"] == len(BANKS) - (not input_had_left)
     assert state.history[-1]["parties"] == len(BANKS)
 
