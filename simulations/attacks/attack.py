@@ -1,9 +1,5 @@
 """Carries out what the search found: from the bytes that real clients gave away to the sum of their inputs."""
 
-from lying import parties
-from search import Finding
-from views import Playbook, Symbol, View
-
 from mpc import shamir
 from mpc.field import M31, FieldVector
 from mpc.keys import AgreementKey, AgreementSecret
@@ -12,6 +8,9 @@ from protocols.errors import PartyId
 from protocols.masking import PAIRWISE_MASK, SELF_MASK
 from protocols.secagg import bindings
 from protocols.secagg.states import AwaitingShares
+from simulations.attacks.lying import parties
+from simulations.attacks.search import Finding
+from simulations.attacks.views import Playbook, Symbol, View
 
 
 class Attack:
@@ -31,7 +30,7 @@ class Attack:
 
     def honest_sum(self) -> FieldVector:
         """With its canaries. Raises where a mask stays."""
-        spec = self._server.room.params.spec
+        spec = self._server.cast.params.spec
         total = spec.field.zeros(spec.masked_length)
         for client, view in self._shown.items():
             if self._members >> client & 1:
@@ -40,7 +39,7 @@ class Attack:
 
     def _unmasked(self, client: PartyId, view: View) -> FieldVector:
         """y without the masks that are not the business of two members of the sum."""
-        spec = self._server.room.params.spec
+        spec = self._server.cast.params.spec
         b = M31.pack(self._rebuild("b", client))
         own = bindings.self_seed(self._server.shared(parties(view.u2)), client, b)
         mask = expand(own, SELF_MASK, spec.field, 0, spec.masked_length)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from lying import LyingServer, answer, bits, parties
 
 from mpc.field import FieldVector
 from mpc.prg import expand
@@ -22,6 +21,7 @@ from protocols.masking import PAIRWISE_MASK, SELF_MASK
 from protocols.messages import DroppedReveal, FallbackShares, MaskedInput, Reveal, UnmaskShares
 from protocols.secagg import Client, bindings
 from protocols.secagg.states import AwaitingConfirmations, AwaitingShares, AwaitingSurvivors
+from simulations.attacks.lying import LyingServer, answer, bits, parties
 
 Symbol = tuple[Any, ...]
 """("b", owner, holder), ("s", owner, holder): a share. ("leaf", {pair}, U2): the seed between two parties."""
@@ -58,7 +58,7 @@ class View:
 
 @dataclass
 class Playbook:
-    """The views of every client of one room, each played by a lying server."""
+    """The views of every client of one cast, each played by a lying server."""
 
     server: LyingServer
     shares: dict[tuple[PartyId, bytes], Symbol] = field(default_factory=dict)  # (holder, bytes) -> what they are
@@ -161,10 +161,10 @@ class Playbook:
         assert isinstance(state, AwaitingSurvivors)
         assert isinstance(before, AwaitingShares)
         _name(self.leaves, {("leaf", frozenset({me, peer}), u2): seed.raw for peer, seed in state.leaf_seeds.items()})
-        spec = self.server.room.params.spec
+        spec = self.server.cast.params.spec
         own = bindings.self_seed(self.server.shared(parties(u2)), me, before.self_secret)
         expected = expand(own, SELF_MASK, spec.field, 0, spec.masked_length)
-        expected[: spec.length] = spec.field.add(expected[: spec.length], self.server.room.inputs[me])
+        expected[: spec.length] = spec.field.add(expected[: spec.length], self.server.cast.inputs[me])
         for peer, seed in state.leaf_seeds.items():
             mask = expand(seed, PAIRWISE_MASK, spec.field, 0, spec.masked_length)
             expected = spec.field.add(expected, mask) if me > peer else spec.field.sub(expected, mask)
