@@ -17,7 +17,7 @@ class Table:
     def __str__(self) -> str:
         """Markdown whose columns line up."""
         lines = [self.head, *(tuple(map(_shown, row)) for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        widths = [max(2, *map(len, column)) for column in zip(*lines, strict=True)]  # "-:" is the shortest rule
         head, *body = [
             "| " + " | ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) + " |"
             for line in lines
