@@ -30,7 +30,7 @@ class Attack:
 
     def honest_sum(self) -> FieldVector:
         """With its canaries. Raises where a mask stays."""
-        spec = self._server.cast.params.spec
+        spec = self._server.room.params.spec
         total = spec.field.zeros(spec.masked_length)
         for client, view in self._shown.items():
             if self._members >> client & 1:
@@ -39,7 +39,7 @@ class Attack:
 
     def _unmasked(self, client: PartyId, view: View) -> FieldVector:
         """y without the masks that are not the business of two members of the sum."""
-        spec = self._server.cast.params.spec
+        spec = self._server.room.params.spec
         b = M31.pack(self._rebuild("b", client))
         own = bindings.self_seed(self._server.shared(parties(view.u2)), client, b)
         mask = expand(own, SELF_MASK, spec.field, 0, spec.masked_length)

@@ -37,25 +37,25 @@ def answer(client: Client, message: Any) -> Any:
 
 
 class LyingServer:
-    """The clients of a cast, all in one U1, stand where their shares have left them; from here on it lies.
+    """The room's clients, all in one U1, stand where their shares have left them; from here on it lies.
 
     Another U1 for some of them would be another session: D differs, and no bundle of one opens in the other.
     """
 
-    def __init__(self, cast: Cast) -> None:
-        self.cast = cast
-        self.clients = {me: cast.client(me) for me in cast.parties}
+    def __init__(self, room: Cast) -> None:
+        self.room = room
+        self.clients = {me: room.client(me) for me in room.parties}
         self.entries: tuple[AdvertiseKeys, ...] = tuple(
-            answer(client, Invitation(cast.params)) for client in self.clients.values()
+            answer(client, Invitation(room.params)) for client in self.clients.values()
         )
-        self.session = bindings.session_digest(cast.params, self.entries)
+        self.session = bindings.session_digest(room.params, self.entries)
         roster = Roster(self.entries, bindings.sign_roster(self._identity, self.session))
         self.shares: dict[PartyId, ShareKeys] = {me: answer(client, roster) for me, client in self.clients.items()}
         self.confirmation = cache(self._confirmation)
 
     @property
     def _identity(self) -> Any:
-        return self.cast.identities[SERVER]
+        return self.room.identities[SERVER]
 
     def shared(self, u2: Parties) -> bytes:
         return bindings.shared_digest(self.session, u2)
@@ -70,7 +70,7 @@ class LyingServer:
 
     def _confirmation(self, signer: PartyId, u2: Parties, u3: Parties) -> bytes:
         """What the signer would say to these sets: a colluder to any, an honest client to those that it was shown."""
-        return bindings.sign_confirmation(self.cast.identities[signer], self.shared(u2), u3)
+        return bindings.sign_confirmation(self.room.identities[signer], self.shared(u2), u3)
 
     def request(self, signers: Iterable[PartyId], u2: Parties, u3: Parties) -> UnmaskRequest:
         return UnmaskRequest({signer: self.confirmation(signer, u2, u3) for signer in signers})

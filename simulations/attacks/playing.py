@@ -26,8 +26,8 @@ class Played:
     t: int
 
     def __post_init__(self) -> None:
-        cast = Cast(clients=self.n, colluding=self.c, threshold=self.t, length=2)
-        self.playbook = Playbook(LyingServer(cast))
+        room = Cast(clients=self.n, colluding=self.c, threshold=self.t, length=2)
+        self.playbook = Playbook(LyingServer(room))
 
     @cached_property
     def views(self) -> dict[int, list[View]]:
@@ -41,9 +41,9 @@ class Played:
     def carry_out(self, finding: Finding) -> bool:
         """Whether the sum of exactly these inputs, and zeros behind it, comes out of the bytes that clients gave."""
         found = Attack(self.playbook, finding, self.t).honest_sum()
-        cast = self.playbook.server.cast
-        expected = cast.plain_sum(parties(finding.members))
-        return np.array_equal(found[: cast.length], expected) and not found[cast.length :].any()
+        room = self.playbook.server.room
+        expected = room.plain_sum(parties(finding.members))
+        return np.array_equal(found[: room.length], expected) and not found[room.length :].any()
 
 
 def every_threshold(n: int) -> list[tuple[int, int, int]]:

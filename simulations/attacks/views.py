@@ -58,7 +58,7 @@ class View:
 
 @dataclass
 class Playbook:
-    """The views of every client of one cast, each played by a lying server."""
+    """The views of every client of one room, each played by a lying server."""
 
     server: LyingServer
     shares: dict[tuple[PartyId, bytes], Symbol] = field(default_factory=dict)  # (holder, bytes) -> what they are
@@ -161,10 +161,10 @@ class Playbook:
         assert isinstance(state, AwaitingSurvivors)
         assert isinstance(before, AwaitingShares)
         _name(self.leaves, {("leaf", frozenset({me, peer}), u2): seed.raw for peer, seed in state.leaf_seeds.items()})
-        spec = self.server.cast.params.spec
+        spec = self.server.room.params.spec
         own = bindings.self_seed(self.server.shared(parties(u2)), me, before.self_secret)
         expected = expand(own, SELF_MASK, spec.field, 0, spec.masked_length)
-        expected[: spec.length] = spec.field.add(expected[: spec.length], self.server.cast.inputs[me])
+        expected[: spec.length] = spec.field.add(expected[: spec.length], self.server.room.inputs[me])
         for peer, seed in state.leaf_seeds.items():
             mask = expand(seed, PAIRWISE_MASK, spec.field, 0, spec.masked_length)
             expected = spec.field.add(expected, mask) if me > peer else spec.field.sub(expected, mask)
