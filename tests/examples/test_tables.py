@@ -10,7 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from examples.tables import a_expansion, b_server, c_graph, e_lightsecagg, i_static_updates, l_malicious_server
+from examples.tables import (
+    a_expansion,
+    b_server,
+    c_graph,
+    e_lightsecagg,
+    f_waiting,
+    i_static_updates,
+    l_malicious_server,
+)
 from protocols import costs
 from protocols.advisor import advise
 from protocols.errors import PartyId
@@ -132,7 +140,6 @@ def test_e_the_elements_are_as_many_as_published():
 
 
 def test_f_with_constant_waits_a_sum_takes_what_was_published():
-    f_waiting = pytest.importorskip("examples.tables.f_waiting", exc_type=ImportError)
     rows = {(row.steps, row.policy): row for row in f_waiting.rows()}
     for steps, seconds in (("Flamingo", 16), ("SecAgg+", 65)):
         assert rows[steps, "constant"].seconds == seconds == sum(f_waiting.STEPS[steps].values())
@@ -142,7 +149,6 @@ def test_f_with_constant_waits_a_sum_takes_what_was_published():
 
 
 def test_f_without_a_loss_nobody_is_waited_for():
-    f_waiting = pytest.importorskip("examples.tables.f_waiting", exc_type=ImportError)
     policy = f_waiting.RoundPolicy(patience=10.0)
     assert f_waiting.hold([policy, policy], [[1.0, 2.0], [3.0, 0.5]]) == (5.0, 0)
     assert f_waiting.hold([policy, policy], [[11.0, 2.0], [3.0, 0.5]]) == (10.5, 1)
