@@ -19,7 +19,7 @@ CHECK_BITS: Final = 64
 """A row that is wrong anywhere is overlooked with about 2^-64."""
 
 _CACHED = 16
-_CHUNK = 1 << 20  # elements of the larger side worked on at a time
+_CHUNK = 1 << 18  # elements of the larger side worked on at a time
 _CHECK = "row check"
 
 

@@ -112,7 +112,8 @@ class Confirm:
     signature: Signature
 
 
-# Round 4. server -> U4: the confirmations (active only). client -> server: the sum, over U3, of the pieces that it holds.
+# Round 4. server -> U4: the confirmations (active only). client -> server: the sum,
+# over U3, of the pieces that it holds.
 
 
 @dataclass(frozen=True, slots=True)
