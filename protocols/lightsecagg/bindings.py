@@ -29,10 +29,13 @@ def open_session(params: SessionParams, own: AdvertiseKey) -> bytes:
 
 def session_digest(params: SessionParams, entries: Sequence[AdvertiseKey]) -> bytes:
     """D: the invitation and the whole roster, in order of id."""
-    parts: list[bytes | int] = []
-    for entry in entries:
-        parts += [entry.client, entry.channel_key, entry.signature]
-    return digest("lightsecagg session", params.digest, *parts)
+    rows = b"".join(_number(entry.client) + entry.channel_key + entry.signature for entry in entries)
+    return digest("lightsecagg session", params.digest, rows)
+
+
+def _number(party: PartyId) -> bytes:
+    """Eight bytes: all rows of a list have one width, so that their concatenation is injective."""
+    return party.to_bytes(8, "little")
 
 
 def shared_digest(session: bytes, u2: PartySet) -> bytes:
@@ -69,10 +72,8 @@ def hash_piece(sealed: bytes) -> bytes:
 
 def check_seed(shared: bytes, answers: Mapping[PartyId, bytes]) -> Seed:
     """The seed of the combinations in which wrong answers are looked for: it follows from all of them."""
-    parts: list[bytes | int] = []
-    for party in sorted(answers):
-        parts += [party, sha256(answers[party]).digest()]
-    return Seed(digest("lightsecagg check", shared, *parts))
+    rows = b"".join(_number(party) + sha256(answers[party]).digest() for party in sorted(answers))
+    return Seed(digest("lightsecagg check", shared, rows))
 
 
 # What is signed.
@@ -88,10 +89,8 @@ def roster(session: bytes) -> Statement:
 
 
 def dealt(session: bytes, dealer: PartyId, hashes: Mapping[PartyId, bytes]) -> Statement:
-    parts: list[bytes | int] = []
-    for recipient in sorted(hashes):
-        parts += [recipient, hashes[recipient]]
-    return "lightsecagg dealt", session, dealer, digest("lightsecagg pieces", *parts)
+    rows = b"".join(_number(recipient) + hashes[recipient] for recipient in sorted(hashes))
+    return "lightsecagg dealt", session, dealer, rows
 
 
 def dealers(shared: bytes) -> Statement:

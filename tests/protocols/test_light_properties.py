@@ -99,7 +99,7 @@ def require_exact_or_none(drawn: Session) -> None:
     require_discretion(frames, room.parties)
 
 
-@bounded(10)
+@bounded(6)
 @given(sessions(most=6))
 def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(drawn: Session) -> None:
     require_exact_or_none(drawn)
@@ -131,7 +131,7 @@ def require_no_trace_of_crashes(drawn: Session) -> None:
         assert crashed.machines[party].snapshot() == machine.snapshot()
 
 
-@bounded(3)
+@bounded(2)
 @given(sessions(most=4))
 def test_machines_that_are_restored_for_every_call_say_the_same_bytes(drawn: Session) -> None:
     require_no_trace_of_crashes(drawn)
@@ -157,7 +157,7 @@ def require_order_does_not_matter(drawn: Session, chance: Random) -> None:
     require_discretion(disorder.sent, room.parties)
 
 
-@bounded(5)
+@bounded(4)
 @given(sessions(most=5), st.randoms(use_true_random=False))
 def test_late_doubled_and_reordered_frames_are_taken_or_refused_without_a_trace(drawn: Session, chance: Random) -> None:
     require_order_does_not_matter(drawn, chance)
