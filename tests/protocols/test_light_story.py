@@ -1,7 +1,7 @@
 """The story, the numbers of a session, and what becomes of wrong answers and wrong pieces."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from mpc.field import M31, FieldVector, PrimeField
 from mpc.prg import Seed
 from protocols.errors import AbortReason, DropReason, PartyId, PeerMisbehaved
 from protocols.lightsecagg import Client, coding, numbers, story
-from protocols.lightsecagg.messages import AggregatedPiece, Round
+from protocols.lightsecagg.messages import CODEC, AggregatedPiece, Piece, Relayed, Round
 from protocols.machine import Aborted, Machine
 from protocols.session import Variant, smallest_cohort
 
@@ -75,6 +75,56 @@ def test_a_sum_covers_the_floor() -> None:
     LightRoom(clients=4, colluding=2, losses=1).hold({0: Round.MASKED_INPUT}).require_no_result()
 
 
+@pytest.mark.parametrize("message", [Piece(PartyId(3), bytes(2**21)), Relayed(PartyId(3), bytes(2**21))])
+def test_a_piece_of_more_than_a_mebibyte_travels(message: Any) -> None:
+    assert CODEC.decode(CODEC.encode(message)) == message
+
+
+# What a party remembers
+
+
+def held_again(room: LightRoom, before: Held, vanish: dict[int, Round]) -> Held:
+    """Another session about the same, with what the parties of the one before remember."""
+    again = replace(room, seed=room.seed)
+    again.params = replace(room.params, nonce=bytes(32))
+    machines = again.machines()
+    for party in room.parties:
+        machines[party] = Client(
+            party,
+            identity=room.identities[party],
+            terms=room.terms,
+            rand=room.rand.child(f"again {party}"),
+            ledger=before.machines[party].ledger,
+        )
+        machines[party].set_input(room.inputs[party])  # type: ignore[attr-defined]
+    return again.hold(vanish, machines=machines)
+
+
+def test_a_sum_of_the_same_step_over_other_members_is_not_opened() -> None:
+    room = LightRoom(clients=5, colluding=1, losses=1)
+    first = room.hold()
+    second = held_again(room, first, {4: Round.MASKED_INPUT})
+    assert isinstance(second.outcome, Aborted)
+    causes = {second.machines[party].outcome.cause for party in room.parties[:4]}
+    assert causes == {DropReason.SUMMED_BEFORE}
+
+
+def test_the_same_sum_may_be_repeated_once_with_a_warning_and_no_more() -> None:
+    room = LightRoom(clients=5, colluding=1, losses=1)
+    first = room.hold()
+    second = held_again(room, first, {})
+    second.require_exact(0, 1, 2, 3, 4)
+    assert [str(one)[:31] for one in second.machines[PartyId(0)].warnings] == ["this step is summed again: our "]
+    held_again(room, second, {}).require_no_result()
+
+
+def test_before_an_answer_has_left_a_party_may_try_again_with_whomever() -> None:
+    room = LightRoom(clients=5, colluding=1, losses=1)
+    first = room.hold({0: Round.CONFIRM, 1: Round.CONFIRM})
+    first.require_no_result()
+    held_again(room, first, {4: Round.MASKED_INPUT}).require_exact(0, 1, 2, 3)
+
+
 # Wrong answers and wrong pieces
 
 
@@ -84,7 +134,6 @@ class Liar:
 
     client: Any
     change: Callable[[bytes], bytes]
-    done: bool = field(default=False)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.client, name)
