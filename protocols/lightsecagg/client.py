@@ -4,6 +4,8 @@ It believes nothing that it can check: each step below verifies first, builds th
 state, so that a refused message leaves everything as it was. One method a round, in the order of the protocol.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from mpc.field import FieldError, FieldVector
@@ -274,10 +276,7 @@ class Client:
             raise _misbehaved(DropReason.UNEXPECTED, f"a piece of party {dealer}, of which we wait for none")
         if len(message.sealed) != spec.field.packed_size(state.numbers.piece_length(spec)) + SEAL_OVERHEAD:
             raise _misbehaved(DropReason.BAD_LENGTH, f"a piece of party {dealer} of another length")
-        return AwaitingDealers(
-            state.params, state.numbers, state.session, state.u1, state.channels, state.mask_seed, state.own_piece,
-            {**state.sealed, dealer: message.sealed},
-        )  # fmt: skip
+        return replace(state, sealed={**state.sealed, dealer: message.sealed})
 
     # Round 2
 
