@@ -304,6 +304,8 @@ class Server:
         return order[order.index(self._state.round) + 1]
 
     def close_round(self) -> list[Envelope]:
+        if self._state.outcome is not None:
+            raise LocalProtocolError("the session has ended")
         if not self.can_close:
             raise LocalProtocolError(f"round {self.round.value} has {len(self._answered)} answers of {self._enough}")
         late = self.waiting_for
