@@ -49,7 +49,8 @@ def story(
         yield _hold(server, clients, set_up=server_epoch is None)
         # The round is over, for good: what is kept can open the rounds to come, and none that was.
         server_epoch = server.epoch
-        epochs, ledgers = {me: c.epoch for me, c in clients.items()}, {me: c.ledger for me, c in clients.items()}
+        epochs = {me: client.epoch for me, client in clients.items()}
+        ledgers = {me: client.ledger for me, client in clients.items()}
 
 
 def _hold(server: Server, clients: Mapping[PartyId, Client], *, set_up: bool) -> Aggregate:
@@ -68,8 +69,8 @@ def _hold(server: Server, clients: Mapping[PartyId, Client], *, set_up: bool) ->
         ask(server.close_round())
         started = server.close_round()
 
-    # RoundStart: what is summed and over whom, signed. A client takes its keys of this round out of the epoch, moves the
-    # epoch on, and the masked input leaves. In the first round it opens the bundles before.
+    # RoundStart: what is summed and over whom, signed. A client takes its keys of this round out of the epoch, moves
+    # the epoch on, and the masked input leaves. In the first round it opens the bundles before.
     ask(started)
 
     # Confirm, UnmaskShares and the sum: as in a single session.
