@@ -311,9 +311,12 @@ class Client:
             raise PeerMisbehaved(SERVER, DropReason.OUTSIDE_TERMS, "another threshold than the keys were shared with")
         shared = bindings.round_digest(epoch, message.number, params, u2)
         _check_signature(lambda: bindings.verify_start(self._server_key, shared, message))
+        self._check_members(u2, u1, threshold)
+        self._terms.require_floor(len(u2), params)
+
+    def _check_members(self, u2: PartySet, u1: PartySet, threshold: int) -> None:
         if self._me not in u2 or not u2 <= u1 or len(u2) < threshold:
             raise PeerMisbehaved(SERVER, DropReason.WRONG_SET, "U2 is without us, not of U1, or too small")
-        self._terms.require_floor(len(u2), params)
 
     def _mask(self, epoch: ClientEpoch, message: RoundStart, standing: Standing) -> MaskedInput:
         """Once in round r. What it needs is taken out of the epoch, and the epoch moves on before the input leaves."""

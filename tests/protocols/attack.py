@@ -11,7 +11,6 @@ from mpc.prg import Seed, expand
 from protocols.errors import PartyId
 from protocols.masking import PAIRWISE_MASK, SELF_MASK
 from protocols.secagg import bindings
-from protocols.secagg.states import AwaitingShares
 
 
 class Attack:
@@ -67,9 +66,7 @@ class Attack:
 
     def _mask_secret(self, party: PartyId) -> AgreementSecret | None:
         if party in self._colluders:
-            state = self._server.clients[party]._state
-            assert isinstance(state, AwaitingShares)
-            return state.mask_secret
+            return self._server.mask_secret(party)
         try:
             return AgreementSecret.from_bytes(shamir.from_limbs(self._rebuild("s", party)))
         except shamir.NotEnoughShares:
