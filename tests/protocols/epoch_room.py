@@ -78,13 +78,17 @@ class EpochRoom(Room):
         *,
         tap: Tap | None = None,
         present: PartySet | None = None,
-        machines: Mapping[PartyId, Machine] | None = None,
     ) -> "Held":
         """The next session, of those who are present, to its end."""
         self.next_step()
-        if machines is None:
-            there = [party for party in self.parties if present is None or party in present]
-            machines = {SERVER: self.epoch_server(present)} | {me: self.epoch_client(me) for me in there}
+        there = [party for party in self.parties if present is None or party in present]
+        machines: dict[PartyId, Machine] = {SERVER: self.epoch_server(present)}
+        return self.hold_these(machines | {me: self.epoch_client(me) for me in there}, vanish, tap=tap)
+
+    def hold_these(
+        self, machines: Mapping[PartyId, Machine], vanish: Mapping[int, Round] | None = None, *, tap: Tap | None = None
+    ) -> "Held":
+        """The session that these machines were made for."""
         gone = {PartyId(party): round_ for party, round_ in (vanish or {}).items()}
         exchange = Exchange(machines, CODEC, vanish=gone, tap=tap)
         exchange.run()

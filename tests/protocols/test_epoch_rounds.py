@@ -116,6 +116,7 @@ def test_one_more_than_t_go_on_with_the_keys_they_have() -> None:
     assert "AdvertiseKeys" not in heard.said(0)
 
 
+@pytest.mark.slow
 def test_a_restarted_client_says_that_it_has_no_keys_and_the_session_after_sets_up_anew() -> None:
     room = EpochRoom(clients=5)
     room.hold().require_exact(*ALL)

@@ -1,7 +1,7 @@
 """Every view that a lying server can choose for every honest client in a later round of an epoch, on the real machines.
 
-The search is that of `test_view_search.py`, with the start of a round in place of the delivery of shares: each client is
-shown every U2_r, every U3 and every set of confirmations. As there the floor of a sum is taken away.
+The search is that of `test_view_search.py`, with the start of a round in place of the delivery of shares: each client
+is shown every U2_r, every U3 and every set of confirmations. As there the floor of a sum is taken away.
 """
 
 from collections.abc import Callable
