@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -43,8 +43,9 @@ from protocols.messages import (
     UnmaskRequest,
     UnmaskShares,
 )
-from protocols.secagg import Client, Server
+from protocols.secagg import Client
 from protocols.session import Variant
+from protocols.wire import Codec
 
 HERE = Path(__file__).parent
 
@@ -61,10 +62,10 @@ def generate() -> dict[str, str]:
         "secagg_active.json": session_vectors(Variant.ACTIVE),
         "secagg_curious.json": session_vectors(Variant.CURIOUS),
     }
-    return {name: _text(document) for name, document in documents.items()}
+    return {name: text_of(document) for name, document in documents.items()}
 
 
-def _text(document: Document) -> str:
+def text_of(document: Document) -> str:
     """JSON with one operation, message or party a line."""
     parts = []
     for key, value in document.items():
@@ -305,15 +306,23 @@ def session_vectors(variant: Variant) -> Document:
 class Scribe:
     """Holds the session and writes down every call, with what came of it."""
 
-    def __init__(self, room: Room, vanish: dict[PartyId, Round]) -> None:
+    codec: ClassVar[Codec] = CODEC
+
+    def __init__(self, room: Any, vanish: dict[PartyId, Round]) -> None:
         self._room, self._vanish = room, vanish
         self._streams = {me: Recording(room.rand.child(f"client {me}")) for me in room.parties}
-        self._clients = {me: self._client(me) for me in room.parties}
-        self._server = room.server()
+        self._clients: dict[PartyId, Any] = {me: self._client(me) for me in room.parties}
+        self._server = self._make_server()
         self._messages: list[Document] = []
         self._operations: list[Operation] = []
 
-    def _client(self, me: PartyId) -> Client:
+    def _make_server(self) -> Any:
+        return self._room.server()
+
+    def _spoil(self, message: Any) -> "Iterator[Spoiled]":
+        return spoil(message)
+
+    def _client(self, me: PartyId) -> Any:
         room = self._room
         client = Client(me, identity=room.identities[me], terms=room.terms, rand=self._streams[me])
         client.set_input(room.inputs[me])
@@ -322,7 +331,7 @@ class Scribe:
     def write(self) -> Document:
         self._hold()
         room, subject, spec = self._room, self._room.params.subject, self._room.params.spec
-        machines: dict[PartyId, Client | Server] = {SERVER: self._server, **self._clients}
+        machines: dict[PartyId, Any] = {SERVER: self._server, **self._clients}
         return {
             "what": "one session: every message, who -> whom, and what is refused on the way",
             "session": {
@@ -376,7 +385,7 @@ class Scribe:
         operation = {"do": "receive", "who": "server", "from": sender, "message": place}
         self._note(operation, SERVER, self._server.receive(sender, message))
         if sender == WITNESS:
-            self._show(SERVER, sender, "a second answer", CODEC.encode(message))
+            self._show(SERVER, sender, "a second answer", self.codec.encode(message))
 
     def _note(self, operation: Operation, who: PartyId, says: list[Envelope]) -> list[tuple[int, Envelope]]:
         first = len(self._messages)
@@ -384,7 +393,7 @@ class Scribe:
             self._messages.append(
                 {
                     "from": _name(who), "to": list(map(_name, envelope.recipients)),
-                    "class": type(envelope.message).__name__, "bytes": CODEC.encode(envelope.message).hex(),
+                    "class": type(envelope.message).__name__, "bytes": self.codec.encode(envelope.message).hex(),
                 }
             )  # fmt: skip
         self._operations.append(operation | {"says": list(range(first, len(self._messages)))})
@@ -392,20 +401,20 @@ class Scribe:
 
     def _refuse(self, who: PartyId, sender: PartyId, message: Any) -> None:
         """Before the good message, the ways to spoil it: on the wire, out of its round, and in what it says."""
-        good = CODEC.encode(message)
+        good = self.codec.encode(message)
         self._show(who, sender, "a byte left over", good + b"\0")
         self._show(who, sender, "cut", good[:-1])
         self._show(who, sender, "of another version", good[:1] + b"\2" + good[2:])
-        self._show(who, sender, "a message of another round", CODEC.encode(_out_of_place(message)))
-        for note, spoiled in spoil(message):
-            self._show(who, sender, note, CODEC.encode(spoiled))
+        self._show(who, sender, "a message of another round", self.codec.encode(_out_of_place(message)))
+        for note, spoiled in self._spoil(message):
+            self._show(who, sender, note, self.codec.encode(spoiled))
 
     def _show(self, who: PartyId, sender: PartyId, note: str, data: bytes) -> None:
         machine = self._server if who == SERVER else self._clients[who]
         operation = {"do": "receive", "who": _name(who), "from": _name(sender), "note": note, "bytes": data.hex()}
         before = machine.snapshot()
         try:
-            machine.receive(sender, CODEC.decode(data))
+            machine.receive(sender, self.codec.decode(data))
         except ProtocolError as exc:
             reason = exc.reason.value if isinstance(exc, PeerMisbehaved) else None
             self._operations.append(operation | {"success": False, "error": type(exc).__name__, "reason": reason})
