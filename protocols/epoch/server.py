@@ -23,7 +23,7 @@ from protocols.session import SessionParams, Variant
 from protocols.wire import LARGEST_TREE, PartySet
 
 NOT_SIGNED = b""  # a round's keys were signed with those of all rounds, and checked then
-_PER_ROUND = 72  # bytes of a bundle, and what stands around it, stay below
+_PER_ROUND, _PER_MEMBER = 72, 144  # bytes: what a roster or a party's bundles take for each stays below
 
 
 class Server:
@@ -212,6 +212,6 @@ def _check(params: SessionParams, identity: SigningKey, members: int) -> None:
         raise LocalProtocolError("this identity is not the coordinator that the session names")
     if params.variant is not Variant.ACTIVE:
         raise LocalProtocolError("an epoch is of the active variant")
-    if members * params.rounds_per_epoch * _PER_ROUND > LARGEST_TREE:
-        most = LARGEST_TREE // (members * _PER_ROUND)
+    most = (LARGEST_TREE // members - _PER_MEMBER) // _PER_ROUND
+    if params.rounds_per_epoch > most:
         raise LocalProtocolError(f"{members} members share the keys of at most {most} rounds at once")

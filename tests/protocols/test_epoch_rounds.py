@@ -9,11 +9,14 @@ from epoch_room import EpochRoom, parties
 
 from mpc.hashing import digest
 from protocols.epoch import ClientEpoch, Server
-from protocols.epoch.messages import CODEC
+from protocols.epoch.messages import CODEC, AdvertiseKeys, Roster, RoundStart, ShareKeys
 from protocols.errors import SERVER, AbortReason, LocalProtocolError, PartyId, WireError
+from protocols.families import family_of
 from protocols.ledger import NOTHING_ANSWERED
 from protocols.machine import Aborted
 from protocols.messages import Round
+from protocols.secagg import Dispute
+from protocols.wire import LARGEST_TREE
 
 ALL = (0, 1, 2, 3, 4)
 
@@ -204,8 +207,25 @@ def test_an_epoch_goes_through_bytes_and_back() -> None:
 
 def test_a_set_up_that_would_not_go_into_a_message_is_refused_with_the_number_that_would() -> None:
     room = EpochRoom(clients=20, rounds=1000)
-    with pytest.raises(LocalProtocolError, match="20 members share the keys of at most 728 rounds"):
+    with pytest.raises(LocalProtocolError, match="20 members share the keys of at most 726 rounds"):
         room.epoch_server()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "rounds"), [(20, 726), (100, 143), (4854, 1)])
+def test_a_set_up_that_is_not_refused_goes_into_messages(n: int, rounds: int) -> None:
+    room = EpochRoom(clients=3)
+    members = dict.fromkeys(map(PartyId, range(n)), room.identities[PartyId(0)].verify_key)
+    Server(replace(room.params, rounds_per_epoch=rounds), identity=room.identities[SERVER], members=members)
+    with pytest.raises(LocalProtocolError, match=f"at most {rounds} rounds"):
+        Server(replace(room.params, rounds_per_epoch=rounds + 1), identity=room.identities[SERVER], members=members)
+    entry = AdvertiseKeys(PartyId(n - 1), bytes(32), (bytes(32),) * rounds, bytes(64))
+    bundles = dict.fromkeys(map(PartyId, range(n - 1)), bytes(70 * rounds + 16))
+    start = RoundStart(bytes(32), 1, room.params, frozenset(members), bytes(64), bundles)
+    for message in (
+        Roster((entry,) * n, bytes(64)), ShareKeys((bytes(32),) * rounds, bytes(64), bundles), start,
+    ):  # fmt: skip
+        assert len(CODEC.encode(message)) <= LARGEST_TREE
 
 
 def test_a_server_of_another_identity_and_one_of_the_curious_variant_are_refused() -> None:
@@ -216,3 +236,29 @@ def test_a_server_of_another_identity_and_one_of_the_curious_variant_are_refused
     curious = replace(room.params, variant=type(room.params.variant).CURIOUS)
     with pytest.raises(LocalProtocolError, match="active"):
         Server(curious, identity=room.identities[SERVER], members=members)
+
+
+def test_the_family_of_secagg_with_more_rounds_an_epoch_than_one_is_that_of_epochs() -> None:
+    assert family_of("secagg", 4).collector is Server
+    assert family_of("secagg").collector is not Server
+    with pytest.raises(KeyError):
+        family_of("mesh", 4)
+
+
+def test_a_dealer_whose_bundle_does_not_open_is_noted_and_the_round_goes_on_without_the_holder() -> None:
+    room = EpochRoom(clients=5)
+    room.next_step()
+    machines = room.machines()
+    holder = machines[PartyId(1)]
+    receive = holder.receive
+
+    def spoiled(sender: PartyId, message: Any) -> Any:
+        if isinstance(message, RoundStart):
+            message = replace(message, bundles=dict(message.bundles) | {PartyId(3): bytes(296)})
+        return receive(sender, message)
+
+    holder.receive = spoiled  # type: ignore[method-assign]
+    held = room.hold_these(machines)
+    held.require_exact(0, 2, 3, 4)
+    assert held.server.disputes == {Dispute(PartyId(3), PartyId(1))}
+    assert room.epochs[PartyId(1)] is None
