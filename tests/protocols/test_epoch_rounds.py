@@ -16,6 +16,7 @@ from protocols.ledger import NOTHING_ANSWERED
 from protocols.machine import Aborted
 from protocols.messages import Round
 from protocols.secagg import Dispute
+from protocols.session import Variant
 from protocols.wire import LARGEST_TREE
 
 ALL = (0, 1, 2, 3, 4)
@@ -233,7 +234,7 @@ def test_a_server_of_another_identity_and_one_of_the_curious_variant_are_refused
     members = room.terms.members
     with pytest.raises(LocalProtocolError, match="not the coordinator"):
         Server(room.params, identity=room.identities[PartyId(0)], members=members)
-    curious = replace(room.params, variant=type(room.params.variant).CURIOUS)
+    curious = replace(room.params, variant=Variant.CURIOUS)
     with pytest.raises(LocalProtocolError, match="active"):
         Server(curious, identity=room.identities[SERVER], members=members)
 
@@ -262,3 +263,16 @@ def test_a_dealer_whose_bundle_does_not_open_is_noted_and_the_round_goes_on_with
     held.require_exact(0, 2, 3, 4)
     assert held.server.disputes == {Dispute(PartyId(3), PartyId(1))}
     assert room.epochs[PartyId(1)] is None
+
+
+def test_a_server_goes_on_only_with_parameters_that_the_keys_were_shared_for() -> None:
+    room = EpochRoom(clients=6)  # t = 4
+    room.hold()
+    epoch, five = room.server_epoch, parties(0, 1, 2, 3, 4)
+    assert epoch is not None
+    assert epoch.fits(room.params, five)
+    assert not epoch.fits(replace(room.params, threshold=5), five)
+    assert not epoch.fits(replace(room.params, cohort=6), five)
+    assert not epoch.fits(replace(room.params, rounds_per_epoch=5), five)
+    assert not epoch.fits(replace(room.params, variant=Variant.CURIOUS), five)
+    assert not epoch.fits(room.params, five | parties(9))
