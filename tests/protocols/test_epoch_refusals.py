@@ -365,7 +365,8 @@ def test_a_bundle_that_opens_to_something_else_names_its_dealer_too(plain: bytes
 
 
 def keys_in_anothers_name(rec: Recorded) -> Any:
-    return rec.entry(0)
+    """Signed by who sends them."""
+    return rec.entry(ME, client=PartyId(0))
 
 
 def keys_of_one_round_less(rec: Recorded) -> Any:
