@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from protocols.committee.family import COMMITTEE
 from protocols.family import Family
 from protocols.mesh.family import MESH
 from protocols.secagg.family import SECAGG
 
-FAMILIES: Final[Mapping[str, Family]] = MappingProxyType({family.name: family for family in (SECAGG, MESH)})
+FAMILIES: Final[Mapping[str, Family]] = MappingProxyType({family.name: family for family in (SECAGG, MESH, COMMITTEE)})
 
 
 def family_of(protocol: str) -> Family:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from committee_room import CommitteeRoom
+from committee_room import require_discretion as committee_discretion
 from conversation import Room
 from mesh_room import MeshRoom
 from sessions import FIELDS
@@ -114,8 +116,22 @@ def _bonawitz(variant: Variant) -> Callable[..., Room]:
     return lambda **given: Room(variant=variant, **given)
 
 
+def _committee_discretion(frames: Frames, room: AnyRoom) -> None:
+    committee_discretion(frames, room.parties)
+
+
+def _apart(**given: Any) -> CommitteeRoom:
+    """The aggregators contribute nothing: as many of them as there are clients."""
+    return CommitteeRoom(aggregators=given["clients"], **given)
+
+
+_LARGE = frozenset(FIELDS) - {"5"}  # a share point for each aggregator and a place for each packed secret
+
+
 CASES = (
     Case("secagg-active", FAMILIES["secagg"], Variant.ACTIVE, _bonawitz(Variant.ACTIVE), _bonawitz_discretion),
     Case("secagg-curious", FAMILIES["secagg"], Variant.CURIOUS, _bonawitz(Variant.CURIOUS), _bonawitz_discretion),
     Case("mesh", FAMILIES["mesh"], Variant.ACTIVE, MeshRoom, _mesh_discretion, frozenset({"recover"})),
+    Case("committee", FAMILIES["committee"], Variant.ACTIVE, CommitteeRoom, _committee_discretion, fields=_LARGE),
+    Case("committee-apart", FAMILIES["committee"], Variant.ACTIVE, _apart, _committee_discretion, fields=_LARGE),
 )
