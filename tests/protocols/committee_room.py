@@ -81,7 +81,8 @@ class CommitteeRoom(Room):
         inputs = set(range(self.clients))
         for stage in ("advertise", "contribute", "receipt", "vow", "check", "certify", "sum"):
             gone = {party for party, where in vanish.items() if where == stage}
-            committee -= gone
+            if stage != "contribute" or not apart:
+                committee -= gone
             if stage == "contribute" or (stage == "advertise" and not apart):
                 inputs -= gone
             if len(committee) < (decode if stage == "sum" else max(decode, quorum)):
