@@ -253,13 +253,13 @@ class Member:
             self._ledger.check_attempt(contribution_key(key), self._terms)
         if self._aggregates:
             self._ledger.check_attempt(key, self._terms)
-        as_client = client.invited(self._rand) if self._contributes else None
-        if not self._aggregates:
-            self._numbers = numbers
-            return replace(self._now, params=params, client=as_client), None
-        state = aggregator.invited(self._me, self._identity, params.digest, self._rand)
         self._numbers = numbers
-        return replace(self._now, params=params, client=as_client, aggregator=state), state.own
+        as_client = client.invited(self._rand) if self._contributes else None
+        after = replace(self._now, params=params, client=as_client)
+        if not self._aggregates:
+            return after, None
+        state = aggregator.invited(self._me, self._identity, params.digest, self._rand)
+        return replace(after, aggregator=state), state.own
 
     def _contribute(self, state: AwaitingCard, card: Card) -> Step:
         """Once for I, and counted for this model: others can open it without us (rule 13)."""
