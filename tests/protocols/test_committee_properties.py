@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from restored import NoMore, Restored
 from sessions import bounded
-from test_committee_attacks import summing_wrongly
+from test_committee_liars import summing_wrongly
 
 from mpc.randomness import Randomness
 from protocols.committee import Member
