@@ -4,16 +4,23 @@ A row is what all polynomials, one a column, have at one point. One matrix turns
 those at another; it is applied to a slice of the columns at a time. [Lagrange coding: Yu et al., AISTATS 2019]
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 
+from mpc import prg, shamir
 from mpc.field import FieldVector, PrimeField
+from mpc.prg import Seed
 from mpc.shamir import SharingError, _product
 
+CHECK_BITS: Final = 64
+"""A row that is wrong anywhere is overlooked with about 2^-64."""
+
 _CACHED = 16
-_CHUNK = 1 << 20  # elements of the larger side worked on at a time
+_CHUNK = 1 << 18  # elements of the larger side worked on at a time
+_CHECK = "row check"
 
 
 def weights(sources: Sequence[int], targets: Sequence[int], field: PrimeField) -> FieldVector:
@@ -39,6 +46,31 @@ def evaluate(values: FieldVector, *, sources: Sequence[int], targets: Sequence[i
         part = slice(at, at + step)
         out[:, part] = field.matmul(matrix, values[:, part])
     return out
+
+
+def wrong_rows(rows: Mapping[int, FieldVector], *, count: int, field: PrimeField, seed: Seed) -> frozenset[int]:
+    """The points (1..p-1) whose rows are not on the polynomials, of degree below `count`, that the others are on.
+
+    rows: point -> row, `count` or more, of equal length. Up to (rows - count) // 2 wrong ones are found, wherever they
+    are wrong: random combinations of the columns are decoded in their place. seed: what the rows cannot have been
+    chosen by. Raises NotEnoughShares, and TooManyErrors where there are more.
+    """
+    points = sorted(rows)
+    combined = _combinations([rows[point] for point in points], field, seed)
+    return shamir.correct(dict(zip(points, combined, strict=True)), threshold=count, field=field).wrong
+
+
+def _combinations(rows: Sequence[FieldVector], field: PrimeField, seed: Seed) -> FieldVector:
+    """(rows, combinations): so many that all are zero, for a row that is not, with 2^-CHECK_BITS only."""
+    length, wide = len(rows[0]), -(-CHECK_BITS // (field.bits - 1))
+    total = np.zeros((len(rows), wide), dtype=field.dtype)
+    step = max(1, _CHUNK // (len(rows) + wide))
+    for at in range(0, length, step):
+        part = np.stack([row[at : at + step] for row in rows])
+        stop = at + part.shape[1]
+        factors = prg.expand(seed, _CHECK, field, at * wide, stop * wide).reshape(-1, wide)
+        total = field.add(total, field.matmul(part, factors))
+    return total
 
 
 @lru_cache(maxsize=_CACHED)

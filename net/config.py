@@ -19,7 +19,8 @@ from tomlkit.items import Table as TomlTable
 
 from net.errors import ConfigError
 from net.policy import ASSEMBLE, Policy, RoundPolicy
-from protocols.families import ROUND_NAMES
+from protocols.families import FAMILIES, ROUND_NAMES, family_of
+from protocols.family import Family
 from protocols.roster import Card, Consortium, ConsortiumError
 from protocols.session import (
     RETRIES_AFTER_REVEAL,
@@ -40,6 +41,7 @@ _CONSORTIUM_KEYS: Final = (
 )  # fmt: skip
 _GUARD_KEYS: Final = ("smallest_change", "strict", "retries_after_reveal")
 _ROUND_NAMES: Final = (ASSEMBLE, *ROUND_NAMES)
+_WAITING: Final = ("patience", "hoped_for", "quantile", "stretch")
 
 T = TypeVar("T")
 
@@ -277,6 +279,18 @@ def load_consortium(path: Path) -> Consortium:
         raise table.error(str(exc)) from exc
 
 
+def load_family(consortium: Consortium, path: Path) -> Family:
+    """The protocol that the file of this path agrees on. Raises ConfigError where this version does not run it."""
+    if consortium.protocol not in FAMILIES:
+        raise ConfigError(
+            f"{path}: this version does not run the protocol {consortium.protocol!r}: use one of {', '.join(FAMILIES)}"
+        )
+    family = family_of(consortium.protocol)
+    if consortium.variant not in family.variants:
+        raise ConfigError(f"{path}: {family.name} has no {consortium.variant.value} variant: agree on another one")
+    return family
+
+
 def dump_consortium(consortium: Consortium) -> str:
     document = tomlkit.document()
     for key in ("name", "version", "protocol", "colluding", "losses", "max_weight"):
@@ -438,7 +452,7 @@ def _terms_table(own: PartyTerms) -> TomlTable:
 
 def _policies(table: _Table, path: Path) -> Policy:
     given = table.get("policy", dict, {})
-    return _policy(_Table(given, path, ("patience", "hoped_for", "attempts", *_ROUND_NAMES), "policy"))
+    return _policy(_Table(given, path, (*_WAITING, "attempts", *_ROUND_NAMES), "policy"))
 
 
 def _policies_table(policy: Policy) -> TomlTable:
@@ -451,11 +465,7 @@ def _policies_table(policy: Policy) -> TomlTable:
 
 def _policy(table: _Table) -> Policy:
     default = _round_policy(table, Policy().default)
-    rounds = {
-        name: _round_policy(table.table(name, ("patience", "hoped_for")), default)
-        for name in _ROUND_NAMES
-        if name in table._raw
-    }
+    rounds = {name: _round_policy(table.table(name, _WAITING), default) for name in _ROUND_NAMES if name in table._raw}
     try:
         return Policy(default, rounds, attempts=table.get("attempts", int, Policy().attempts))
     except ValueError as exc:
@@ -465,8 +475,9 @@ def _policy(table: _Table) -> Policy:
 def _round_policy(table: _Table, default: RoundPolicy) -> RoundPolicy:
     patience = table.get("patience", float, default.patience)
     hoped_for = table.need("hoped_for", int) if "hoped_for" in table._raw else default.hoped_for
+    quantile = table.need("quantile", float) if "quantile" in table._raw else default.quantile
     try:
-        return RoundPolicy(patience, hoped_for)
+        return RoundPolicy(patience, hoped_for, quantile, table.get("stretch", float, default.stretch))
     except ValueError as exc:
         raise table.error(str(exc)) from exc
 
@@ -476,6 +487,8 @@ def _round_table(policy: RoundPolicy) -> TomlTable:
     table.add("patience", policy.patience)
     if policy.hoped_for is not None:
         table.add("hoped_for", policy.hoped_for)
+    if policy.quantile is not None:
+        table.update({"quantile": policy.quantile, "stretch": policy.stretch})
     return table
 
 

@@ -6,10 +6,13 @@ from typing import Final
 
 from protocols.committee.family import COMMITTEE
 from protocols.family import Family
+from protocols.lightsecagg.family import LIGHTSECAGG
 from protocols.mesh.family import MESH
 from protocols.secagg.family import SECAGG
 
-FAMILIES: Final[Mapping[str, Family]] = MappingProxyType({family.name: family for family in (SECAGG, MESH, COMMITTEE)})
+FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
+    {family.name: family for family in (SECAGG, MESH, LIGHTSECAGG, COMMITTEE)}
+)
 
 
 def family_of(protocol: str) -> Family:
