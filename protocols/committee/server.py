@@ -49,8 +49,9 @@ _ORDER = list(Round)
 class Server:
     """The relay and decoder of one session.
 
-    identity: the coordinator's signing key, the one that `params.subject` names. members: who is invited, clients and
-    aggregators. Raises LocalProtocolError, also where no committee has these numbers.
+    identity: the coordinator's signing key, the one that `params.subject` names. members: the whole consortium, as the
+    parties' terms have it: A follows from it. Who is not there is dropped before `start`. Raises LocalProtocolError,
+    also where no committee has these numbers.
     """
 
     def __init__(self, params: SessionParams, *, identity: SigningKey, members: Mapping[PartyId, VerifyKey]) -> None:

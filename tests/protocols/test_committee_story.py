@@ -10,9 +10,11 @@ from committee_room import CommitteeRoom
 from mpc.field import M31, M61, PrimeField
 from mpc.randomness import SeededRandomness
 from protocols.committee import NoCommittee, numbers_of, story
-from protocols.committee.messages import Round
-from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId
-from protocols.machine import Aborted, Aggregate, Envelope
+from protocols.committee.family import COMMITTEE
+from protocols.committee.messages import CODEC, Round
+from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId
+from protocols.exchange import Exchange
+from protocols.machine import Aborted, Aggregate, Envelope, Finished
 from protocols.session import Variant
 
 STAGES = [stage for stage in Round if stage is not Round.DONE]
@@ -134,7 +136,40 @@ def test_a_slow_member_is_left_out_and_told(mute: int, stage: Round, told_: Abor
     assert held.aggregates().keys() == held.left.keys() - {mute}
 
 
+@pytest.mark.parametrize("absent", [2, 7])
+def test_who_is_absent_from_the_start_is_dropped_before_it_and_not_asked(absent: int) -> None:
+    room = CommitteeRoom(length=3, aggregators=5)
+    machines: dict[PartyId, Any] = room.machines()
+    del machines[PartyId(absent)]
+    machines[SERVER].drop(PartyId(absent), DropReason.VANISHED)
+    exchange = Exchange(machines, CODEC)
+    outcome = exchange.run()
+    assert isinstance(outcome, Finished)
+    assert outcome.aggregate.included == frozenset(room.inputs) - {absent}
+    assert set(machines[SERVER].dropped) == {absent}
+
+
 # The numbers
+
+
+def test_what_a_network_must_admit_follows_from_the_session() -> None:
+    room, largest = CommitteeRoom(clients=5, aggregators=5, length=4000), {"up": 0, "upload": 0, "down": 0}
+
+    def measure(sender: PartyId, recipient: PartyId, data: bytes) -> None:
+        upload = isinstance(CODEC.decode(data), COMMITTEE.uploads)
+        way = "down" if sender == SERVER else "upload" if upload else "up"
+        largest[way] = max(largest[way], len(data))
+
+    room.hold(tap=measure)
+    limits = COMMITTEE.limits(room.params, 10)
+    assert largest["up"] <= limits.up <= largest["up"] + 20_000
+    assert largest["upload"] <= limits.upload <= largest["upload"] + 20_000
+    assert largest["down"] <= limits.down <= largest["down"] + 40_000
+
+
+def test_its_numbers_are_named_as_in_the_papers() -> None:
+    room = CommitteeRoom(clients=5, colluding=2, losses=1)
+    assert COMMITTEE.numbers(room.params, 5) == {"t": 4, "k": 5, "A": 5, "T": 2, "ell": 2, "q": 4}
 
 
 @pytest.mark.parametrize(
