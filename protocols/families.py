@@ -7,8 +7,11 @@ from typing import Final
 from protocols.family import Family
 from protocols.mesh.family import MESH
 from protocols.secagg.family import SECAGG
+from protocols.secagg_plus.family import SECAGG_PLUS
 
-FAMILIES: Final[Mapping[str, Family]] = MappingProxyType({family.name: family for family in (SECAGG, MESH)})
+FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
+    {family.name: family for family in (SECAGG, SECAGG_PLUS, MESH)}
+)
 
 
 def family_of(protocol: str) -> Family:

@@ -7,7 +7,7 @@ state, so that a refused message leaves everything as it was. One method a round
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -58,7 +58,7 @@ from protocols.secagg.states import (
 from protocols.session import SessionParams, Terms, Variant, domain
 from protocols.wire import PartySet
 
-Step = tuple[State, Message | None]
+Step = tuple[State, Any]  # with what it says, None for nothing
 T = TypeVar("T")
 
 
@@ -191,7 +191,7 @@ class Client:
         self._enter(Ended(outcome))
         return [Envelope((SERVER,), Abort(outcome.reason, outcome.accused))]
 
-    def _step(self, state: State, message: Message) -> Step:
+    def _step(self, state: State, message: Any) -> Step:
         """The table of transitions. What is not in it is refused."""
         match state, message:
             case _, Abort():
@@ -317,13 +317,17 @@ class Client:
         own_seed = bindings.self_seed(shared, self._me, state.self_secret)
         masking.mask(vector, spec.field, me=self._me, self_seed=own_seed, leaf_seeds=leaf_seeds)
         after = AwaitingSurvivors(
-            state.params, state.threshold, shared, u2, leaf_seeds,
+            state.params, state.threshold, shared, u2, self._leaves_to_keep(leaf_seeds),
             *held_shares(opened, self._me, state.own_self_share),
             state.neighbours,
         )  # fmt: skip
         return after, self._masked_input(state.params, shared, spec.field.pack(vector))
 
-    def _masked_input(self, params: SessionParams, shared: bytes, masked: bytes) -> Message:
+    def _leaves_to_keep(self, leaf_seeds: Mapping[PartyId, Seed]) -> Mapping[PartyId, Seed]:
+        """Those that are revealed where a peer drops."""
+        return leaf_seeds
+
+    def _masked_input(self, params: SessionParams, shared: bytes, masked: bytes) -> Any:
         return MaskedInput(masked)
 
     def _leaf_seeds(self, state: AwaitingShares, shared: bytes, u2: PartySet) -> dict[PartyId, Seed]:

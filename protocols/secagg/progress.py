@@ -39,7 +39,8 @@ class Progress(Generic[R]):
     @property
     def dropped(self) -> Mapping[PartyId, tuple[R, DropReason]]:
         """Who was lost, with the round whose answer never came. After its last answer nobody can be lost."""
-        unasked = Round.DONE if self._state.fallback_for else Round.FALLBACK
+        asked_again = Round.FALLBACK in self._order and not self._state.fallback_for
+        unasked = Round.FALLBACK if asked_again else Round.DONE
         return MappingProxyType(
             {
                 party: (self._named(loss.round), loss.reason)
@@ -90,7 +91,7 @@ class Progress(Generic[R]):
 
     @property
     def can_close(self) -> bool:
-        return self._state.outcome is None and len(self._answered) >= self._enough
+        return self._state.outcome is None and len(self._answered) >= self._enough and self._carried
 
     @property
     def _active(self) -> bool:
@@ -132,6 +133,11 @@ class Progress(Generic[R]):
         if self._state.round in (Round.SHARE, Round.MASKED_INPUT):
             return max(params.floor, self._threshold)
         return self._threshold
+
+    @property
+    def _carried(self) -> bool:
+        """Whether those who answered can do what the next rounds need of them. Of the complete graph t can."""
+        return True
 
     @property
     def _threshold(self) -> int:

@@ -6,7 +6,7 @@ nonsense, each of which is dropped. One answer table, one closing a round; the d
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from mpc.field import FieldError
 from mpc.keys import AgreementKey, BadSignature, KeyRefused, SigningKey, VerifyKey
@@ -50,6 +50,12 @@ class Aggregator(Progress[R]):
     identity: the coordinator's signing key, the one that `params.subject` names. members: who is invited.
     """
 
+    _collects: type[ServerState] = ServerState
+    _load: Callable[[bytes], tuple[SessionParams, Mapping[PartyId, VerifyKey], Any]] = staticmethod(
+        snapshots.load_server
+    )
+    _dump: Callable[[SessionParams, Mapping[PartyId, VerifyKey], Any], bytes] = staticmethod(snapshots.dump_server)
+
     def __init__(self, params: SessionParams, *, identity: SigningKey, members: Mapping[PartyId, VerifyKey]) -> None:
         if params.subject.coordinator != identity.verify_key.raw:
             raise LocalProtocolError("this identity is not the coordinator that the session names")
@@ -58,7 +64,7 @@ class Aggregator(Progress[R]):
         self._members = dict(members)
         self._invited: PartySet = frozenset(members)
         self._invite = params.digest
-        self._state = ServerState()
+        self._state = self._collects()
 
     @property
     def _leaves_are_revealed(self) -> bool:
@@ -82,10 +88,8 @@ class Aggregator(Progress[R]):
         server._state = state
         return server
 
-    _load = staticmethod(snapshots.load_server)
-
     def snapshot(self) -> bytes:
-        return snapshots.dump_server(self._params, self._members, self._state)
+        return self._dump(self._params, self._members, self._state)
 
     def start(self) -> list[Envelope]:
         return self._tell(self._invited, Invitation(self._params))
@@ -114,7 +118,7 @@ class Aggregator(Progress[R]):
         self._take(sender, message)
         return []
 
-    def _take(self, sender: PartyId, message: Message) -> None:
+    def _take(self, sender: PartyId, message: Any) -> None:
         """The table: what each round takes. What is not in it is refused."""
         match self._state.round, message:
             case Round.ADVERTISE, AdvertiseKeys():
@@ -264,13 +268,19 @@ class Aggregator(Progress[R]):
         state.u3 = frozenset(state.masked)
         state.round = self._round_after
         signature = bindings.sign_survivors(self._identity, self._state.shared, state.u3) if self._active else b""
-        return self._tell(state.u3, Survivors(state.u3, signature))
+        return self._show_survivors(state.u3, signature)
+
+    def _show_survivors(self, u3: PartySet, signature: bytes) -> list[Envelope]:
+        return self._tell(u3, Survivors(u3, signature))
 
     def _close_confirm(self) -> list[Envelope]:
         state = self._state
         state.u4 = frozenset(state.confirmations)
         state.round = Round.UNMASK
-        return self._tell(state.u4, UnmaskRequest(dict(state.confirmations)))
+        return self._show_confirmations(state.u4)
+
+    def _show_confirmations(self, u4: PartySet) -> list[Envelope]:
+        return self._tell(u4, UnmaskRequest(dict(self._state.confirmations)))
 
     def _close_unmask(self) -> list[Envelope]:
         state = self._state
@@ -345,10 +355,10 @@ class Aggregator(Progress[R]):
         )  # fmt: skip
         return told
 
-    def _tell_each(self, parties: PartySet, say: Callable[[PartyId], Message]) -> list[Envelope]:
+    def _tell_each(self, parties: PartySet, say: Callable[[PartyId], Any]) -> list[Envelope]:
         return [one for client in sorted(parties) for one in self._tell(frozenset({client}), say(client))]
 
-    def _tell(self, parties: PartySet, message: Message) -> list[Envelope]:
+    def _tell(self, parties: PartySet, message: Any) -> list[Envelope]:
         listening = tuple(sorted(parties - self._state.lost.keys()))
         return [Envelope(listening, message)] if listening else []
 

@@ -1,0 +1,33 @@
+"""secagg+, as a driver sees it."""
+
+from typing import Final
+
+from protocols.family import Family
+from protocols.messages import DeliverShares
+from protocols.secagg_plus.client import Client
+from protocols.secagg_plus.messages import CODEC, MaskedInput, Round
+from protocols.secagg_plus.server import Server
+from protocols.session import Variant
+
+NAME: Final = "secagg+"
+
+
+def _stages(variant: Variant) -> tuple[Round, ...]:
+    active_only = (Round.CHOOSE_HOLDERS, Round.CONFIRM)
+    answered = tuple(stage for stage in Round if stage is not Round.DONE)
+    return answered if variant is Variant.ACTIVE else tuple(one for one in answered if one not in active_only)
+
+
+SECAGG_PLUS: Final = Family(
+    name=NAME,
+    codec=CODEC,
+    rounds=Round,
+    stages=_stages,
+    input_stage=Round.MASKED_INPUT,
+    uploads=(MaskedInput,),
+    held_back=DeliverShares,
+    contributor=Client,
+    restore=Client.restore,
+    collector=Server,
+    restore_collector=Server.restore,
+)
