@@ -1,12 +1,17 @@
 """A Merkle tree over a list: one digest stands for all of it, and a path of log n digests shows one place of it.
 
-Leaves and nodes have labels of their own, so that neither can stand for the other; where a level is odd, its last
-member moves up as it is. Written here, over `mpc.hashing`: it is the labels that matter, and no library has ours.
+A leaf is a labelled digest (`mpc.hashing`), a node SHA-256 behind a label of its own, so that neither can stand for the
+other; a path is some ten nodes, and there it counts that SHA-256 takes 1 us where TupleHash takes 40. Where a level is
+odd, its last member moves up as it is. A dozen lines, and the labels are ours: no library is needed.
 """
 
 from collections.abc import Sequence
+from hashlib import sha256
+from typing import Final
 
 from mpc.hashing import DIGEST_BYTES, Part, digest
+
+_NODE: Final = b"veilsum merkle node\0"
 
 
 class BadPath(ValueError):
@@ -63,4 +68,5 @@ def _level_above(level: Sequence[bytes]) -> list[bytes]:
 
 
 def _node(left: bytes, right: bytes) -> bytes:
-    return digest("merkle node", left, right)
+    """All three parts are of fixed length, so their concatenation is injective."""
+    return sha256(_NODE + left + right).digest()
