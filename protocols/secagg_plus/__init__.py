@@ -5,5 +5,6 @@
 
 from protocols.secagg_plus.client import Client
 from protocols.secagg_plus.server import Server
+from protocols.secagg_plus.story import story
 
-__all__ = ["Client", "Server"]
+__all__ = ["Client", "Server", "story"]

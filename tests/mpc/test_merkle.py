@@ -54,7 +54,7 @@ def test_a_place_outside_the_tree_is_none(place: int) -> None:
 
 
 def test_a_node_cannot_be_shown_as_a_leaf_of_the_same_tree() -> None:
-    leaves, tree = tree_of(4)
+    _, tree = tree_of(4)
     upper = tree.path(2)[32:]  # the node over the first two
     assert root_from(upper, 0, 2, tree.path(0)[32:]) == tree.root  # as a tree of two leaves it would pass ..
     assert _root_or_none(upper, 0, 4, tree.path(0)[32:]) is None  # .. so the count is a part of what is shown
