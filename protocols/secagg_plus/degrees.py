@@ -15,7 +15,8 @@ SECURITY_BITS = 40
 def graph_for(params: SessionParams, clients: int) -> GraphParameters:
     """k and t when `clients` advertised. No session is possible where t exceeds k.
 
-    Where no sparse graph meets the bounds, or none is planned to stand a loss, everybody holds shares of everybody.
+    Where no sparse graph meets the bounds, or none is corrupt or none lost by plan, everybody holds shares of everybody
+    else: a graph that is planned on none has no room for one.
     """
     planned = _planned(clients, params.colluding, params.losses, params.variant)
     return GraphParameters(planned.degree, max(planned.threshold, params.threshold))
@@ -51,7 +52,7 @@ def _protects(graph: GraphParameters, clients: int, params: SessionParams, terms
 
 @cache
 def _planned(clients: int, colluding: int, losses: int, variant: Variant) -> GraphParameters:
-    if losses and colluding + losses < clients:
+    if colluding and losses and colluding + losses < clients:
         where = clients, colluding / clients, losses / clients
         sparse = find_graph(*where, adversary=_adversary(variant), security_bits=SECURITY_BITS)
         if sparse is not None:

@@ -124,7 +124,7 @@ class Playbook:
         return Survivors(parties(u3), signature, inputs)
 
     def _with_u3(self, me: PartyId, masked: Client, u2: int, masks: int) -> Iterator[Shown]:
-        for u3 in range(1 << self.n):
+        for u3 in (one for one in range(1, 1 << self.n) if one & ~u2 == 0):  # others are refused: test_plus_refusals
             fixed = _moved(masked, self._survivors(u2, u3, masks))
             if fixed is None or not isinstance(fixed._state, AwaitingConfirmations):
                 continue
@@ -144,7 +144,7 @@ class Playbook:
     def _quorums(self, me: PartyId, fixed: Client, u2: int, u3: int) -> dict[int, Told]:
         """Sets of signers of (U2, U3) -> what the client then reveals."""
         found: dict[int, Told] = {}
-        for signers in _subsets(self.holders[me]):
+        for signers in _subsets(self.holders[me] & parties(u3)):  # as above
             signed = {
                 PartyId(one): shared_bindings.sign_confirmation(
                     self.room.identities[PartyId(one)], self._shared(u2), parties(u3)

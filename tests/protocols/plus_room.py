@@ -13,6 +13,7 @@ from protocols.errors import SERVER, PartyId
 from protocols.exchange import Exchange, Tap
 from protocols.machine import Aborted, Aggregate, Finished, Machine, Outcome
 from protocols.secagg_plus import Client, Server
+from protocols.secagg_plus.degrees import graph_for
 from protocols.secagg_plus.messages import CODEC, Round
 from protocols.session import Variant
 from protocols.wire import PartySet
@@ -72,6 +73,7 @@ class PlusRoom(Room):
 
         active = self.variant is Variant.ACTIVE
         floor = max(3, self.colluding + 2, self.cohort)
+        assert not self.colluding or graph_for(self.params, self.clients).degree == self.clients - 1, "a sparse room"
         u1 = answering(Round.ADVERTISE)
         t = self.threshold_of(len(u1))
         if len(u1) < floor or t > len(u1) - 1:
