@@ -9,6 +9,7 @@ for the leaf seeds that 3B lets clients reveal, which is why they are not reveal
 A sum's floor forbids small sets by itself; it is taken away, so that what is tested is the graph.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
