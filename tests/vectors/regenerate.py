@@ -4,9 +4,8 @@ Each file has a list of operations, in order; those with `"success": false` must
 nothing. `test_vectors.py` replays them, from the files alone. Bytes are in hex, updates in decimal text, both exact.
 """
 
-import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,11 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))  # for `conversation`
 
 from conversation import Room
+from writing import Document, but_the_first, name_of, outcome_of, text
 
 from mpc import prg, shamir
 from mpc.encoding import Counter, Encoding, Metric, uniform
@@ -24,7 +25,7 @@ from mpc.field import M31, M61, PrimeField
 from mpc.prg import Seed
 from mpc.randomness import SeededRandomness
 from protocols.errors import SERVER, DropReason, PartyId, PeerMisbehaved, ProtocolError
-from protocols.machine import Aborted, Envelope, Finished, Outcome
+from protocols.machine import Envelope
 from protocols.messages import (
     CODEC,
     AdvertiseKeys,
@@ -48,7 +49,6 @@ from protocols.session import Variant
 
 HERE = Path(__file__).parent
 
-Document = dict[str, Any]
 Operation = dict[str, Any]
 
 
@@ -61,19 +61,7 @@ def generate() -> dict[str, str]:
         "secagg_active.json": session_vectors(Variant.ACTIVE),
         "secagg_curious.json": session_vectors(Variant.CURIOUS),
     }
-    return {name: _text(document) for name, document in documents.items()}
-
-
-def _text(document: Document) -> str:
-    """JSON with one operation, message or party a line."""
-    parts = []
-    for key, value in document.items():
-        if isinstance(value, list):
-            rows = ",\n".join(f"  {json.dumps(row)}" for row in value)
-            parts.append(f" {json.dumps(key)}: [\n{rows}\n ]")
-        else:
-            parts.append(f" {json.dumps(key)}: {json.dumps(value)}")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
+    return {name: text(document) for name, document in documents.items()}
 
 
 def _attempt(operation: Operation, run: Callable[[], Operation]) -> Operation:
@@ -305,6 +293,8 @@ def session_vectors(variant: Variant) -> Document:
 class Scribe:
     """Holds the session and writes down every call, with what came of it."""
 
+    codec = CODEC
+
     def __init__(self, room: Room, vanish: dict[PartyId, Round]) -> None:
         self._room, self._vanish = room, vanish
         self._streams = {me: Recording(room.rand.child(f"client {me}")) for me in room.parties}
@@ -318,6 +308,12 @@ class Scribe:
         client = Client(me, identity=room.identities[me], terms=room.terms, rand=self._streams[me])
         client.set_input(room.inputs[me])
         return client
+
+    def spoilt(self, message: Any) -> Iterator[Spoiled]:
+        return spoil(message)
+
+    def out_of_place(self, message: Any) -> Any:
+        return _out_of_place(message)
 
     def write(self) -> Document:
         self._hold()
@@ -343,7 +339,7 @@ class Scribe:
             ],
             "messages": self._messages,
             "operations": self._operations,
-            "outcomes": [{"who": _name(who), **_outcome(one.outcome)} for who, one in machines.items()],
+            "outcomes": [{"who": name_of(who), **outcome_of(one.outcome)} for who, one in machines.items()],
         }  # fmt: skip
 
     def _hold(self) -> None:
@@ -367,7 +363,7 @@ class Scribe:
                     yield party, at, answer.message
 
     def _to_server(self, sender: PartyId, place: int, message: Any) -> None:
-        if message.round is self._vanish.get(sender):
+        if message.round == self._vanish.get(sender):
             operation = {"do": "drop", "who": "server", "party": sender, "reason": DropReason.VANISHED.value}
             self._note(operation, SERVER, self._server.drop(sender, DropReason.VANISHED))
             return
@@ -376,15 +372,15 @@ class Scribe:
         operation = {"do": "receive", "who": "server", "from": sender, "message": place}
         self._note(operation, SERVER, self._server.receive(sender, message))
         if sender == WITNESS:
-            self._show(SERVER, sender, "a second answer", CODEC.encode(message))
+            self._show(SERVER, sender, "a second answer", self.codec.encode(message))
 
     def _note(self, operation: Operation, who: PartyId, says: list[Envelope]) -> list[tuple[int, Envelope]]:
         first = len(self._messages)
         for envelope in says:
             self._messages.append(
                 {
-                    "from": _name(who), "to": list(map(_name, envelope.recipients)),
-                    "class": type(envelope.message).__name__, "bytes": CODEC.encode(envelope.message).hex(),
+                    "from": name_of(who), "to": list(map(name_of, envelope.recipients)),
+                    "class": type(envelope.message).__name__, "bytes": self.codec.encode(envelope.message).hex(),
                 }
             )  # fmt: skip
         self._operations.append(operation | {"says": list(range(first, len(self._messages)))})
@@ -392,20 +388,20 @@ class Scribe:
 
     def _refuse(self, who: PartyId, sender: PartyId, message: Any) -> None:
         """Before the good message, the ways to spoil it: on the wire, out of its round, and in what it says."""
-        good = CODEC.encode(message)
+        good = self.codec.encode(message)
         self._show(who, sender, "a byte left over", good + b"\0")
         self._show(who, sender, "cut", good[:-1])
         self._show(who, sender, "of another version", good[:1] + b"\2" + good[2:])
-        self._show(who, sender, "a message of another round", CODEC.encode(_out_of_place(message)))
-        for note, spoiled in spoil(message):
-            self._show(who, sender, note, CODEC.encode(spoiled))
+        self._show(who, sender, "a message of another round", self.codec.encode(self.out_of_place(message)))
+        for note, spoiled in self.spoilt(message):
+            self._show(who, sender, note, self.codec.encode(spoiled))
 
     def _show(self, who: PartyId, sender: PartyId, note: str, data: bytes) -> None:
         machine = self._server if who == SERVER else self._clients[who]
-        operation = {"do": "receive", "who": _name(who), "from": _name(sender), "note": note, "bytes": data.hex()}
+        operation = {"do": "receive", "who": name_of(who), "from": name_of(sender), "note": note, "bytes": data.hex()}
         before = machine.snapshot()
         try:
-            machine.receive(sender, CODEC.decode(data))
+            machine.receive(sender, self.codec.decode(data))
         except ProtocolError as exc:
             reason = exc.reason.value if isinstance(exc, PeerMisbehaved) else None
             self._operations.append(operation | {"success": False, "error": type(exc).__name__, "reason": reason})
@@ -437,7 +433,7 @@ def _spoil_of_server(message: Any) -> Iterator[Spoiled]:
             yield "one key twice", replace(message, entries=(*entries[:-1], one_key))
         case DeliverShares(u2=u2, bundles=bundles):
             yield "U2 without us", replace(message, u2=u2 - {WITNESS})
-            yield "a bundle missing", replace(message, bundles=_but_the_first(bundles))
+            yield "a bundle missing", replace(message, bundles=but_the_first(bundles))
             yield "no bundle opens", replace(message, bundles=dict.fromkeys(bundles, bytes(86)))
         case Survivors(u3):
             yield "another U3 than was signed", replace(message, u3=u3 | {PartyId(9)})
@@ -461,20 +457,16 @@ def _spoil_of_client(message: Any) -> Iterator[Spoiled]:
             yield "a key of low order", replace(message, mask_key=bytes(32))
             yield "one key twice", replace(message, mask_key=message.channel_key)
         case ShareKeys(bundles=bundles):
-            yield "a bundle missing", replace(message, bundles=_but_the_first(bundles))
+            yield "a bundle missing", replace(message, bundles=but_the_first(bundles))
         case MaskedInput(masked):
             yield "too short", MaskedInput(masked[:-1])
             yield "too long", MaskedInput(masked + b"\0")
             yield "outside the field", MaskedInput(b"\xff" * len(masked))
         case UnmaskShares(reveals):
-            yield "a reveal missing", UnmaskShares(_but_the_first(reveals))
+            yield "a reveal missing", UnmaskShares(but_the_first(reveals))
             yield "a leaf of a survivor", UnmaskShares(reveals | {PartyId(0): DroppedReveal(bytes(32))})
         case FallbackShares():
             yield "nothing", FallbackShares({})
-
-
-def _but_the_first(mapping: Mapping[PartyId, Any]) -> dict[PartyId, Any]:
-    return dict(list(mapping.items())[1:])
 
 
 def _out_of_place(message: Any) -> Any:
@@ -482,19 +474,6 @@ def _out_of_place(message: Any) -> Any:
     return FallbackShares({}) if not isinstance(message, FallbackShares) else Confirm(b"")
 
 
-def _name(party: PartyId) -> int | str:
-    return "server" if party == SERVER else int(party)
-
-
-def _outcome(outcome: Outcome | None) -> Document:
-    match outcome:
-        case Finished(aggregate):
-            return {"included": sorted(aggregate.included), "sum": aggregate.vector.tolist()}
-        case Aborted(reason):
-            return {"aborted": reason.value}
-    return {"running": True}
-
-
 if __name__ == "__main__":
     for name, text in generate().items():
-        (HERE / name).write_text(text)
+        (HERE / name).writetext_of(text)
