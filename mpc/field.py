@@ -18,7 +18,7 @@ from mpc.randomness import Randomness
 
 FieldVector = npt.NDArray[np.unsignedinteger[Any]]
 Words = npt.NDArray[np.uint64]
-_Step = Callable[[FieldVector, FieldVector, FieldVector], None]  # (a, b, out)
+_Step = Callable[[FieldVector, FieldVector, FieldVector, FieldVector], None]  # (a, b, out, scratch), all of one shape
 
 _M61 = 2**61 - 1
 _CHUNK = 1 << 15  # elements worked on at a time: operands and scratch stay in the second-level cache
@@ -168,29 +168,34 @@ class PrimeField:
             out = np.empty(np.broadcast_shapes(a.shape, b.shape), dtype=self.dtype)
         self._require_dtype(out)
         if a.ndim != 1 or a.shape != b.shape:
-            step(a, b, out)
+            step(a, b, out, np.empty_like(out))
             return out
+        scratch = np.empty(min(len(a), _CHUNK), dtype=self.dtype)  # one for all chunks: a new one each costs more
         for at in range(0, len(a), _CHUNK):
             part = slice(at, at + _CHUNK)
-            step(a[part], b[part], out[part])
+            step(a[part], b[part], out[part], scratch[: len(a) - at])
         return out
 
-    def _add_chunk(self, a: FieldVector, b: FieldVector, out: FieldVector) -> None:
+    def _add_chunk(self, a: FieldVector, b: FieldVector, out: FieldVector, scratch: FieldVector) -> None:
+        p = self.dtype.type(self.modulus)
         if 2**31 < self.modulus < 2**32:  # the sum needs a 33rd bit
             wide = np.add(a, b, dtype=np.uint64)
-            out[...] = np.minimum(wide, wide - np.uint64(self.modulus))
+            out[...] = np.minimum(wide, wide - np.uint64(p))
             return
         np.add(a, b, out=out)
-        np.minimum(out, out - self.dtype.type(self.modulus), out=out)  # below p the difference wraps to a large word
+        np.subtract(out, p, out=scratch)
+        np.minimum(out, scratch, out=out)  # below p the difference wraps to a large word
 
-    def _sub_chunk(self, a: FieldVector, b: FieldVector, out: FieldVector) -> None:
+    def _sub_chunk(self, a: FieldVector, b: FieldVector, out: FieldVector, scratch: FieldVector) -> None:
+        p = self.dtype.type(self.modulus)
         if 2**31 < self.modulus < 2**32:
-            self._add_chunk(a, self.dtype.type(self.modulus) - b, out)
+            self._add_chunk(a, p - b, out, scratch)
             return
         np.subtract(a, b, out=out)
-        np.minimum(out, out + self.dtype.type(self.modulus), out=out)  # a negative difference is a large word
+        np.add(out, p, out=scratch)
+        np.minimum(out, scratch, out=out)  # a negative difference is a large word
 
-    def _mul_chunk(self, a: FieldVector, b: FieldVector, out: FieldVector) -> None:
+    def _mul_chunk(self, a: FieldVector, b: FieldVector, out: FieldVector, scratch: FieldVector) -> None:
         if self.modulus == _M61:
             out[...] = self.reduce(_mul_m61(a, b))
         else:
