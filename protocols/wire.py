@@ -11,6 +11,7 @@ import dataclasses
 import types
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, NewType, Union, get_args, get_origin, get_type_hints
 
 import msgpack
@@ -26,6 +27,7 @@ MAX_PARTY = 2**20
 # larger message the rest must be the bytes of its last field.
 LARGEST_TREE = 2**20
 _HEAD = 2**18
+_BITMAPS = 16
 _LIMITS = {"raw": False, "strict_map_key": True, "max_map_len": 0, "max_ext_len": 0, "max_str_len": 2**12}
 
 
@@ -231,8 +233,12 @@ def _record_form(kind: Any) -> Form:
     return Form(pack, parse)
 
 
+@lru_cache(maxsize=_BITMAPS)
 def bitmap(parties: PartySet) -> bytes:
-    """A set of parties as bytes: party i is bit i % 8 of byte i // 8, no trailing zero byte."""
+    """A set of parties as bytes: party i is bit i % 8 of byte i // 8, no trailing zero byte.
+
+    The last ones are kept: the same few sets stand in every signature of a session.
+    """
     bits = np.zeros(1 + max(parties, default=-1), dtype=np.uint8)
     bits[list(parties)] = 1
     return np.packbits(bits, bitorder="little").tobytes()

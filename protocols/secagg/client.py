@@ -5,7 +5,7 @@ state, so that a refused message leaves everything as it was. One method a round
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import numpy as np
@@ -44,7 +44,7 @@ from protocols.messages import (
     UnmaskShares,
 )
 from protocols.secagg import bindings, snapshots
-from protocols.secagg.shares import SHARE_BYTES, pack_share, pack_shares, unpack_shares
+from protocols.secagg.shares import SHARE_BYTES, pack_share, pack_shares, split_bundles
 from protocols.secagg.standing import Standing
 from protocols.secagg.states import (
     AwaitingConfirmations,
@@ -258,7 +258,7 @@ class Client:
         if params.variant is Variant.ACTIVE:
             commitment = bindings.self_commitment(session, me, self_secret)
             signature = bindings.sign_shares(self._identity, session, me, commitment, bundles)
-        own_share, _ = _split_bundle(dealt[me])  # of our own mask secret we keep no share
+        own_share = dealt[me][:SHARE_BYTES]  # of our own mask secret we keep no share
         after = AwaitingShares(
             params, threshold, session, u1, channels, state.mask_secret, self_secret, own_share
         )  # fmt: skip
@@ -320,15 +320,13 @@ class Client:
         dealers = message.u2 - {me}
         if message.bundles.keys() != dealers:
             raise PeerMisbehaved(SERVER, DropReason.WRONG_SET, "bundles of others than U2")
-        opened: dict[PartyId, tuple[bytes, bytes]] = {}
-        broken: list[PartyId] = []
+        plain: dict[PartyId, bytes] = {}
         for dealer in sorted(dealers):
             key = bindings.sealing_key(state.channels[dealer], session, dealer, me)
-            try:
-                both = open_sealed(key, message.bundles[dealer], session, dealer, me)
-                opened[dealer] = _split_bundle(both)
-            except (SealBroken, FieldError):
-                broken.append(dealer)
+            with suppress(SealBroken):
+                plain[dealer] = open_sealed(key, message.bundles[dealer], session, dealer, me)
+        opened = split_bundles(plain)
+        broken = sorted(dealers - opened.keys())
         if broken and len(broken) == len(dealers):
             raise PeerMisbehaved(
                 SERVER, DropReason.SPLIT_VIEW, "no bundle opens: we were shown another roster, model or configuration"
@@ -465,13 +463,6 @@ def _accuse(dealer: PartyId) -> Step:
     """
     outcome = Aborted(AbortReason.REFUSED, DropReason.BAD_BUNDLE, dealer)
     return Ended(outcome), Abort(outcome.reason, dealer)
-
-
-def _split_bundle(both: bytes) -> tuple[bytes, bytes]:
-    """A self share and a mask share. Raises FieldError unless both are elements of the field."""
-    shares = both[:SHARE_BYTES], both[SHARE_BYTES:]
-    unpack_shares(shares)
-    return shares
 
 
 def _only(shares: Mapping[PartyId, T], parties: PartySet) -> dict[PartyId, T]:

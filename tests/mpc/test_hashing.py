@@ -1,4 +1,5 @@
 import pytest
+from Crypto.Hash import TupleHash256
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given, settings
@@ -80,3 +81,10 @@ def test_a_derived_key_is_that_of_the_library_whether_it_is_one_block_or_more(le
     info = encode_parts("l", length, b"context", 7)
     expected = HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(SECRET)
     assert kdf(SECRET, "l", b"context", 7, length=length) == expand_key(SECRET, info, length) == expected
+
+
+@pytest.mark.parametrize("size", [0, 1, 30, 31, 32, 8190, 8191, 2**21])
+def test_a_digest_is_the_librarys_tuple_hash_whatever_the_length_of_a_part(size):
+    theirs = TupleHash256.new(digest_bytes=32, custom=b"veilsum")
+    theirs.update(b"slabel", b"b" + bytes(size), b"s1", b"i" + bytes([5] + 7 * [0]))
+    assert digest("label", bytes(size), "1", 5) == theirs.digest()
