@@ -197,11 +197,15 @@ class _Total:
         begin = window.first % _WINDOW * _BLOCK
         source = memoryview(counters)[begin : begin + window.blocks * _BLOCK]
         first = window.first * (_BLOCK // self._field.itemsize)
+        elements = slice(window.lead, window.lead + window.part.stop - window.part.start)
+        if len(self._streams) == 1:
+            row: FieldVector = self._rows(self._streams, source, first)[0, elements]
+            return row
         self._sum.begin()
         most = len(self._buffer) // self._size
         for at in range(0, len(self._streams), most):
             self._sum.add(self._rows(self._streams[at : at + most], source, first))
-        return self._sum.value()[window.lead : window.lead + window.part.stop - window.part.start]
+        return self._sum.value()[elements]
 
     def _rows(self, streams: Sequence[_Keystream], source: memoryview, first: int) -> FieldVector:
         """The next elements of some streams, one a row."""

@@ -3,6 +3,7 @@
 Only times are compared: what each library is for, and against whom, is its own matter.
 """
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -53,7 +54,7 @@ def _flwr(scale: Scale) -> dict[str, Any]:
 
 def _mpyc(scale: Scale) -> dict[str, Any]:
     """Shares of one element of GF(2^31 - 1), and their recombination, times the 18 that a client's secrets take."""
-    thresha, field = import_module("mpyc.thresha"), import_module("mpyc.finfields").GF(M31.modulus)
+    thresha, field = _without_arguments("mpyc.thresha"), import_module("mpyc.finfields").GF(M31.modulus)
     n, t = sizes(scale)
     rows = thresha.random_split(field, [field(5)], t - 1, n)
     points = [(place + 1, [field(int(rows[place][0]))]) for place in range(t)]
@@ -65,6 +66,15 @@ def _mpyc(scale: Scale) -> dict[str, Any]:
         "share_times_faster": rounded(shared / _own_share(scale)),
         "reconstruct_times_faster": rounded(rebuilt / _median(own, scale)),
     }
+
+
+def _without_arguments(name: str) -> Any:
+    """Import what reads the command line of whoever imports it."""
+    arguments, sys.argv = sys.argv, sys.argv[:1]
+    try:
+        return import_module(name)
+    finally:
+        sys.argv = arguments
 
 
 def _galois(scale: Scale) -> dict[str, Any]:
