@@ -22,7 +22,7 @@ _Step = Callable[[FieldVector, FieldVector, FieldVector, FieldVector], None]  # 
 
 _M61 = 2**61 - 1
 _CHUNK = 1 << 15  # elements worked on at a time: operands and scratch stay in the second-level cache
-_PACK_CHUNK = 1 << 16  # elements packed at a time: whole groups in every layout, whose size is a power of two
+_PACK_CHUNK = 1 << 17  # elements packed at a time: whole groups in every layout, whose size is a power of two
 
 
 class FieldError(ValueError):
@@ -224,8 +224,11 @@ class PrimeField:
         """`bits` bits an element, lowest bit first; the last byte is filled up with zero bits."""
         self._require_dtype(v)
         layout = _Layout.of(self.bits)
-        parts = [layout.pack(v[at : at + _PACK_CHUNK]) for at in range(0, len(v), _PACK_CHUNK)]
-        return b"".join(parts)[: self.packed_size(len(v))]
+        words = np.empty(layout.words_for(len(v)), dtype="<u8")
+        step = layout.words_for(_PACK_CHUNK)
+        for index, at in enumerate(range(0, len(v), _PACK_CHUNK)):
+            layout.pack(v[at : at + _PACK_CHUNK], words[index * step : (index + 1) * step])
+        return words.view(np.uint8)[: self.packed_size(len(v))].tobytes()
 
     def unpack(self, data: bytes, length: int) -> FieldVector:
         """The `length` elements of `pack`. Raises FieldError on another size, a filling bit set, an element >= p."""
@@ -289,8 +292,12 @@ class _Layout:
         common = math.gcd(width, 64)
         return _Layout(bits, fold, width, 64 // common, width // common)
 
-    def pack(self, v: FieldVector) -> bytes:
-        """All groups that the elements begin, the last one filled up with zeros."""
+    def words_for(self, length: int) -> int:
+        """Words of all groups that so many elements begin."""
+        return -(-length // (self.fold * self.lanes)) * self.words
+
+    def pack(self, v: FieldVector, out: Words) -> None:
+        """Fill `out` with all groups that the elements begin, the last one filled up with zeros."""
         columns = self._to_columns(v)
         words = np.zeros((self.words, columns.shape[1]), dtype=np.uint64)
         scratch = np.empty(columns.shape[1], dtype=np.uint64)
@@ -299,15 +306,14 @@ class _Layout:
             words[word] |= np.left_shift(column, np.uint64(shift), out=scratch)
             if shift + self.width > 64:
                 np.right_shift(column, np.uint64(64 - shift), out=words[word + 1])
-        return np.ascontiguousarray(words.T, dtype="<u8").tobytes()
+        out.reshape(-1, self.words)[:] = words.T
 
     def unpack(self, data: memoryview, out: FieldVector) -> None:
         """Fill `out` from the bytes of its groups; the last one may be cut short."""
-        groups = -(-len(out) // (self.fold * self.lanes))
-        padded = np.zeros(groups * self.words, dtype="<u8")
+        padded = np.zeros(self.words_for(len(out)), dtype="<u8")
         padded.view(np.uint8)[: len(data)] = np.frombuffer(data, dtype=np.uint8)
-        words = np.ascontiguousarray(padded.reshape(groups, self.words).T, dtype=np.uint64)
-        columns = np.empty((self.lanes, groups), dtype=np.uint64)
+        words = np.ascontiguousarray(padded.reshape(-1, self.words).T, dtype=np.uint64)
+        columns = np.empty((self.lanes, words.shape[1]), dtype=np.uint64)
         for lane, column in enumerate(columns):
             word, shift = divmod(lane * self.width, 64)
             np.right_shift(words[word], np.uint64(shift), out=column)

@@ -28,6 +28,8 @@ MAX_PARTY = 2**20
 LARGEST_TREE = 2**20
 _HEAD = 2**18
 _BITMAPS = 16
+_BIN_HEAD = 5  # bytes before those of a large field: its type and its length
+_EMPTY = b"\xc4\x00"
 _LIMITS = {"raw": False, "strict_map_key": True, "max_map_len": 0, "max_ext_len": 0, "max_str_len": 2**12}
 
 
@@ -80,7 +82,7 @@ class Codec:
             if type(version) is not int or version != VERSION:
                 raise WireError(f"version {version!r}, this is version {VERSION}")
             message = self._kinds[name].parse(fields)
-            canonical = self.encode(message) == data
+            canonical = self.encode(message) == data if whole else self._begins(message, data)
         except WireError:
             raise
         except (ValueError, TypeError, LookupError, OverflowError, msgpack.UnpackException) as exc:
@@ -88,6 +90,13 @@ class Codec:
         if not canonical:
             raise WireError("a message in an encoding that is not its own")
         return message
+
+    def _begins(self, message: Any, data: bytes) -> bool:
+        """Whether `data` is the encoding of a large message up to its last field, which was taken from it as it is."""
+        name = type(message).__name__
+        *fields, last = self._kinds[name].pack(message)
+        head: bytes = msgpack.packb([VERSION, name, [*fields, b""]], use_bin_type=True)
+        return data.startswith(head[: -len(_EMPTY)]) and len(data) == len(head) - len(_EMPTY) + _BIN_HEAD + len(last)
 
 
 def _unpack_large(data: bytes) -> tuple[Any, Any, list[Any]]:
@@ -98,8 +107,8 @@ def _unpack_large(data: bytes) -> tuple[Any, Any, list[Any]]:
         raise WireError("not a message of this version")
     version, name = head.unpack(), head.unpack()
     fields = [head.unpack() for _ in range(head.read_array_header() - 1)]
-    start = head.tell() + 5
-    if data[start - 5 : start] != b"\xc6" + (len(data) - start).to_bytes(4, "big"):
+    start = head.tell() + _BIN_HEAD
+    if data[start - _BIN_HEAD : start] != b"\xc6" + (len(data) - start).to_bytes(4, "big"):
         raise WireError("a large message that is not mostly the bytes of its last field")
     return version, name, [*fields, data[start:]]
 
