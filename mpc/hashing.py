@@ -5,6 +5,7 @@ purpose is never valid for another. Parts are tagged with their type: 1, "1" and
 """
 
 import hmac
+from functools import lru_cache
 from typing import TypeAlias
 
 from Crypto.Hash import cSHAKE256
@@ -18,6 +19,9 @@ SHA256_BYTES = 32
 
 _DOMAIN = "veilsum"
 _INT_BYTES = 8
+_INT_END = 1 << (8 * _INT_BYTES)
+_INT_HEAD = (1 + _INT_BYTES).to_bytes(_INT_BYTES, "little") + b"i"
+_LABELS = 64
 _NO_SALT = bytes(SHA256_BYTES)
 _END_OF_TUPLE = b"\x01\x00\x02"  # right_encode(256), the bits of a digest
 
@@ -58,7 +62,12 @@ def expand_key(secret: bytes, info: bytes, length: int) -> bytes:
 
 def encode_parts(label: str, *parts: Part) -> bytes:
     """The injective encoding of a label and parts behind the project's name; raises as `digest` does."""
-    return b"".join(map(_prefixed, (_DOMAIN, label, *parts)))
+    return _begun(label) + b"".join(map(_prefixed, parts))
+
+
+@lru_cache(maxsize=_LABELS)
+def _begun(label: str) -> bytes:
+    return _prefixed(_DOMAIN) + _prefixed(label)
 
 
 def _counted(part: Part) -> bytes:
@@ -70,8 +79,18 @@ def _counted(part: Part) -> bytes:
 
 
 def _prefixed(part: Part) -> bytes:
-    body = b"b" + part if type(part) is bytes else _tagged(part)
+    kind = type(part)  # nearly all are of these two: told apart at once, since this runs for every part of every key
+    if kind is bytes:
+        return _bytes_head(len(part)) + part  # type: ignore[arg-type,operator]
+    if kind is int and 0 <= part < _INT_END:  # type: ignore[operator]
+        return _INT_HEAD + part.to_bytes(_INT_BYTES, "little")  # type: ignore[union-attr]
+    body = _tagged(part)
     return len(body).to_bytes(_INT_BYTES, "little") + body
+
+
+@lru_cache(maxsize=_LABELS)
+def _bytes_head(length: int) -> bytes:
+    return (1 + length).to_bytes(_INT_BYTES, "little") + b"b"
 
 
 def _tagged(part: Part) -> bytes:
@@ -86,6 +105,6 @@ def _tagged(part: Part) -> bytes:
 
 
 def _fixed_width(number: int) -> bytes:
-    if not 0 <= number < 1 << (8 * _INT_BYTES):
+    if not 0 <= number < _INT_END:
         raise ValueError(f"an integer part lies in 0..2^64-1, not {number}")
     return number.to_bytes(_INT_BYTES, "little")
