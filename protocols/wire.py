@@ -30,6 +30,7 @@ _HEAD = 2**18
 _BITMAPS = 16
 _BIN_HEAD = 5  # bytes before those of a large field: its type and its length
 _EMPTY = b"\xc4\x00"
+_LARGE_FIELD = 2**16  # its length takes four bytes
 _LIMITS = {"raw": False, "strict_map_key": True, "max_map_len": 0, "max_ext_len": 0, "max_str_len": 2**12}
 
 
@@ -71,7 +72,10 @@ class Codec:
 
     def encode(self, message: Any) -> bytes:
         name = type(message).__name__
-        packed: bytes = msgpack.packb([VERSION, name, self._kinds[name].pack(message)], use_bin_type=True)
+        fields = self._kinds[name].pack(message)
+        if fields and type(fields[-1]) is bytes and len(fields[-1]) >= _LARGE_FIELD:
+            return b"".join((_head_of(name, fields), fields[-1]))  # one copy: msgpack's buffer grows by many
+        packed: bytes = msgpack.packb([VERSION, name, fields], use_bin_type=True)
         return packed
 
     def decode(self, data: bytes) -> Any:
@@ -94,9 +98,15 @@ class Codec:
     def _begins(self, message: Any, data: bytes) -> bool:
         """Whether `data` is the encoding of a large message up to its last field, which was taken from it as it is."""
         name = type(message).__name__
-        *fields, last = self._kinds[name].pack(message)
-        head: bytes = msgpack.packb([VERSION, name, [*fields, b""]], use_bin_type=True)
-        return data.startswith(head[: -len(_EMPTY)]) and len(data) == len(head) - len(_EMPTY) + _BIN_HEAD + len(last)
+        fields = self._kinds[name].pack(message)
+        head = _head_of(name, fields)
+        return data.startswith(head) and len(data) == len(head) + len(fields[-1])
+
+
+def _head_of(name: str, fields: list[Any]) -> bytes:
+    """What stands before the bytes of a last field of 2^16 and more: the rest, their type and their number."""
+    head: bytes = msgpack.packb([VERSION, name, [*fields[:-1], b""]], use_bin_type=True)
+    return head[: -len(_EMPTY)] + b"\xc6" + len(fields[-1]).to_bytes(4, "big")
 
 
 def _unpack_large(data: bytes) -> tuple[Any, Any, list[Any]]:
