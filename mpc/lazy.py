@@ -16,9 +16,8 @@ _MANY = 7  # so many elements in a word, and reducing is no longer what a sum co
 
 
 class Sum(Protocol):
-    """A sum under way. least, most: the rows of a batch that are worth making together, and that may be."""
+    """A sum under way. most: the rows that a batch may have."""
 
-    least: int
     most: int
 
     def begin(self) -> None:
@@ -33,9 +32,16 @@ class Sum(Protocol):
 
 def sum_of(field: PrimeField, rows: int, width: int) -> Sum:
     """For `rows` rows of at most `width` elements, a multiple of 4."""
-    if capacity(field) < min(rows, _MANY):
-        return _SplitSum(field, width)
-    return _WordSum(field, width)
+    return _SplitSum(field, width) if _splits(field, rows) else _WordSum(field, width)
+
+
+def rows_together(field: PrimeField, rows: int) -> int:
+    """How many of `rows` rows are best made at a time, for a sum of long ones."""
+    return capacity(field) if _splits(field, rows) else 1
+
+
+def _splits(field: PrimeField, rows: int) -> bool:
+    return capacity(field) < min(rows, _MANY)
 
 
 def capacity(field: PrimeField) -> int:
@@ -46,10 +52,10 @@ def capacity(field: PrimeField) -> int:
 class _WordSum:
     """In words of the field's own size."""
 
-    __slots__ = ("_capacity", "_field", "_held", "_scratch", "_total", "_width", "least", "most")
+    __slots__ = ("_capacity", "_field", "_held", "_scratch", "_total", "_width", "most")
 
     def __init__(self, field: PrimeField, width: int) -> None:
-        self._field, self._capacity, self.least = field, capacity(field), 1
+        self._field, self._capacity = field, capacity(field)
         self.most = max(1, self._capacity - 1)
         self._total, self._scratch = np.empty((2, width), dtype=field.dtype)
         self._width = width
@@ -108,11 +114,10 @@ class _SplitSum:
     is the sum of the lower halves. So a row, or as many as fit in 32 bits, costs two additions and one shift.
     """
 
-    __slots__ = ("_empty", "_field", "_pairs", "_total", "_upper", "_width", "least", "most")
+    __slots__ = ("_empty", "_field", "_pairs", "_total", "_upper", "_width", "most")
 
     def __init__(self, field: PrimeField, width: int) -> None:
-        self._field, self._width = field, width
-        self.least = self.most = capacity(field)
+        self._field, self._width, self.most = field, width, capacity(field)
         self._total = np.empty(width, dtype=field.dtype)
         self._pairs, self._upper = np.empty((2, width // 2), dtype="<u8")
         self._empty = True

@@ -20,14 +20,14 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 from mpc.field import FieldVector, PrimeField
 from mpc.hashing import encode_parts, expand_key
-from mpc.lazy import sum_of
+from mpc.lazy import rows_together, sum_of
 from mpc.spreading import spread
 
 SEED_BYTES = 32
 
 _BLOCK = 16
-_WINDOW = 1 << 15  # blocks made at a time, 512 KiB: it stays in cache until it is summed, calls cost little beside it
-_CACHED = 8  # windows of counters that are kept: those of the first million elements
+_WINDOW = 1 << 16  # blocks made at a time, 1 MiB: it stays in cache until it is summed, calls cost little beside it
+_CACHED = 4  # windows of counters that are kept: those of the first million elements
 _ONE_BY_ONE = ECB()
 _SMALLEST_SLICE = 1 << 15  # elements: below it a second core saves nothing
 
@@ -63,7 +63,7 @@ def expand(seed: Seed, label: str, field: PrimeField, start: int, stop: int) -> 
         raise ValueError(f"no slice: {start}..{stop}")
     out = np.empty(stop - start, dtype=field.dtype)
     total = _Total(field, label, [seed], out.nbytes)
-    for window in _windows(field, start, len(out)):
+    for window in total.windows(start, len(out)):
         out[window.part] = total.over(window)
     return out
 
@@ -86,7 +86,7 @@ def accumulate(
             if not seeds:
                 continue
             total = _Total(field, label, seeds, part.nbytes)
-            for window in _windows(field, start + share.start, len(part)):
+            for window in total.windows(start + share.start, len(part)):
                 combine(part[window.part], total.over(window), out=part[window.part])
 
     spread(work, len(acc), smallest=_SMALLEST_SLICE)
@@ -100,17 +100,6 @@ class _Window:
     blocks: int
     lead: int
     part: slice
-
-
-def _windows(field: PrimeField, start: int, length: int) -> Iterator[_Window]:
-    """The windows of elements start..start+length-1, in order. Each lies within one cached window of counters."""
-    each = _BLOCK // field.itemsize
-    at, stop = start, start + length
-    while at < stop:
-        first, lead = divmod(at, each)
-        end = min((first // _WINDOW + 1) * _WINDOW * each, stop)
-        yield _Window(first, -(-end // each) - first, lead, slice(at - start, end - start))
-        at = end
 
 
 @lru_cache(maxsize=_CACHED)
@@ -179,17 +168,29 @@ def _purpose(label: str, use: str) -> bytes:
 class _Total:
     """The sum of the vectors of some seeds, mod p, a window at a time."""
 
-    __slots__ = ("_buffer", "_field", "_mask", "_size", "_streams", "_sum")
+    __slots__ = ("_blocks", "_buffer", "_field", "_mask", "_most", "_streams", "_sum")
 
     def __init__(self, field: PrimeField, label: str, seeds: Sequence[Seed], nbytes: int) -> None:
         """nbytes: of the slice that the windows are cut from."""
-        size = min((nbytes // _BLOCK + 2) * _BLOCK, _WINDOW * _BLOCK)  # a slice may begin and end inside a block
-        self._field, self._size = field, size
+        together = rows_together(field, len(seeds))
+        self._field, self._blocks = field, min(nbytes // _BLOCK + 2, _WINDOW // together)  # it may begin inside a block
+        size = self._blocks * _BLOCK
         self._mask = None if field.bits == 8 * field.itemsize else field.dtype.type((1 << field.bits) - 1)
         self._streams = [_Keystream(seed, label, field) for seed in seeds]
         self._sum = sum_of(field, len(seeds), size // field.itemsize)
-        rows = max(_WINDOW * _BLOCK // size, self._sum.least)
-        self._buffer = np.empty(min(rows, self._sum.most, len(seeds)) * size + _BLOCK, dtype=np.uint8)
+        self._most = min(max(_WINDOW // self._blocks, 1), self._sum.most, len(seeds))
+        self._buffer = np.empty(self._most * size + _BLOCK, dtype=np.uint8)
+
+    def windows(self, start: int, length: int) -> Iterator[_Window]:
+        """The windows of elements start..start+length-1, in order. Each lies within one cached window of counters."""
+        each = _BLOCK // self._field.itemsize
+        at, stop = start, start + length
+        while at < stop:
+            first, lead = divmod(at, each)
+            last = min((first // _WINDOW + 1) * _WINDOW, first + self._blocks)
+            end = min(last * each, stop)
+            yield _Window(first, -(-end // each) - first, lead, slice(at - start, end - start))
+            at = end
 
     def over(self, window: _Window) -> FieldVector:
         """Of the elements of a window's part, until the next call."""
@@ -202,9 +203,8 @@ class _Total:
             row: FieldVector = self._rows(self._streams, source, first)[0, elements]
             return row
         self._sum.begin()
-        most = len(self._buffer) // self._size
-        for at in range(0, len(self._streams), most):
-            self._sum.add(self._rows(self._streams[at : at + most], source, first))
+        for at in range(0, len(self._streams), self._most):
+            self._sum.add(self._rows(self._streams[at : at + self._most], source, first))
         return self._sum.value()[elements]
 
     def _rows(self, streams: Sequence[_Keystream], source: memoryview, first: int) -> FieldVector:
