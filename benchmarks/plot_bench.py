@@ -44,7 +44,10 @@ def load() -> Report:
 
 def table(report: Report) -> str:
     lines = ["| figure | measured | beside its floor |", "| --- | --- | --- |"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows(report))])
+    setting = report["setting"]
+    taken = f"{setting['cores']} cores, {setting['machine']}, Python {setting['python']}"
+    sizes = "the smaller sizes of `--quick`" if report["quick"] else "full sizes"
+    return "\n".join([f"{taken}; {sizes}.", "", *lines, *(f"| {' | '.join(row)} |" for row in rows(report))])
 
 
 def write_table(page: Path, report: Report) -> None:
