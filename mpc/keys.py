@@ -6,6 +6,7 @@ a `Randomness`, never from a library's own generator: a seeded session is the sa
 
 import hmac
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidSignature
@@ -18,6 +19,8 @@ from mpc.randomness import Randomness
 from mpc.work import count
 
 KEY_BYTES: Final = 32
+
+_SIGNED_KEPT: Final = 8
 
 _P25519: Final = 2**255 - 19
 
@@ -92,7 +95,7 @@ class VerifyKey:
         """Returns when `signature` is this identity's over the label and the parts; raises BadSignature otherwise."""
         count(checks=1)
         try:
-            self._key.verify(signature, _signed(label, parts))
+            self._key.verify(signature, _signed(label, *parts))
         except InvalidSignature as exc:
             raise BadSignature(f"not a signature of this key over {label!r}") from exc
 
@@ -155,7 +158,7 @@ class SigningKey(_Secret):
     def sign(self, label: str, *parts: Part) -> bytes:
         """64 bytes, the same every time, over the injective digest of the label and the parts."""
         count(signatures=1)
-        return self._key.sign(_signed(label, parts))
+        return self._key.sign(_signed(label, *parts))
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -191,7 +194,9 @@ def _agree(mine: AgreementSecret, theirs: AgreementKey, purpose: str, context: t
     return kdf(shared, purpose, *context)
 
 
-def _signed(label: str, parts: tuple[Part, ...]) -> bytes:
+@lru_cache(maxsize=_SIGNED_KEPT, typed=True)
+def _signed(label: str, *parts: Part) -> bytes:
+    """Kept for a while: a quorum signs the same parts, and who checks them has the same to hash each time."""
     return digest("signature", label, *parts)
 
 
