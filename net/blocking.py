@@ -8,9 +8,10 @@ from functools import partial
 import trio
 
 from net.config import CoordinatorConfig, PartyConfig
-from net.contributing import BeforeSend
-from net.coordinator import OnListening, OnReport, run_coordinator
-from net.party import OnEvent, run_party
+from net.coordinator import OnListening, run_coordinator
+from net.events import BeforeSend, OnEvent
+from net.party import run_party
+from net.report import OnReport
 from net.workload import Workload
 
 

@@ -40,6 +40,7 @@ _CONSORTIUM_KEYS: Final = (
     "signatures", "aggregators", "rounds_per_epoch",
 )  # fmt: skip
 _GUARD_KEYS: Final = ("smallest_change", "strict", "retries_after_reveal")
+_MESH: Final = ("listen", "peers", "policy")
 _ROUND_NAMES: Final = (ASSEMBLE, *ROUND_NAMES)
 
 T = TypeVar("T")
@@ -104,8 +105,20 @@ class PartyTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class MeshConfig:
+    """A member's place among its peers. listen: where those after it in the consortium's file come to. peers: the
+    addresses of the others, by name; those before it are dialled.
+    """
+
+    listen: Address
+    peers: Mapping[str, Address]
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(frozen=True, slots=True)
 class PartyConfig:
-    """address: the coordinator's. patience: seconds that the party looks for it.
+    """address: the coordinator's, or mesh: where there is none. patience: seconds that the party looks for it, or for
+    enough peers.
 
     data, label, positive: for the workload; data None: a program contributes; label and positive None: as the
     consortium's file says.
@@ -114,8 +127,9 @@ class PartyConfig:
     consortium: Path
     identity: Path
     payload: Path
-    address: Address
     terms: PartyTerms
+    address: Address | None = None
+    mesh: MeshConfig | None = None
     data: Path | None = None
     label: str | None = None
     positive: str | None = None
@@ -157,6 +171,9 @@ class _Table:
     def error(self, text: str) -> ConfigError:
         return ConfigError(f"{self.file}: {f'[{self.where}] ' if self.where else ''}{text}")
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._raw
+
     def need(self, key: str, kind: type[T]) -> T:
         if key not in self._raw:
             raise self.error(f"{key!r} is missing: add it ({_KIND_NAMES[kind]})")
@@ -168,10 +185,10 @@ class _Table:
         return value
 
     def get(self, key: str, kind: type[T], default: T) -> T:
-        return self.need(key, kind) if key in self._raw else default
+        return self.need(key, kind) if key in self else default
 
     def optional(self, key: str) -> str | None:
-        return self.need(key, str) if key in self._raw else None
+        return self.need(key, str) if key in self else None
 
     def path(self, key: str) -> Path:
         return self.file.parent / self.need(key, str)
@@ -263,7 +280,7 @@ def load_consortium(path: Path) -> Consortium:
             name=table.need("name", str),
             version=table.need("version", int),
             members=tuple(_card(member) for member in table.tables("member", _CARD_KEYS)),
-            coordinator=_card(table.table("coordinator", _CARD_KEYS)),
+            coordinator=_card(table.table("coordinator", _CARD_KEYS)) if "coordinator" in table else None,
             protocol=table.need("protocol", str),
             variant=table.variant("variant"),
             colluding=table.need("colluding", int),
@@ -300,7 +317,8 @@ def dump_consortium(consortium: Consortium) -> str:
     if consortium.rounds_per_epoch > 1:
         document.add("rounds_per_epoch", consortium.rounds_per_epoch)
     document.add("training", tomlkit.item(dict(consortium.training)))
-    document.add("coordinator", _card_table(consortium.coordinator))
+    if consortium.coordinator is not None:
+        document.add("coordinator", _card_table(consortium.coordinator))
     members = tomlkit.aot()
     for card in consortium.members:
         members.append(_card_table(card))
@@ -363,13 +381,16 @@ def dump_coordinator(config: CoordinatorConfig, folder: Path) -> str:
 def load_party(path: Path) -> PartyConfig:
     """Raises ConfigError."""
     table = _read(
-        path, ("consortium", "identity", "payload", "address", "data", "label", "positive", "patience", "terms")
+        path, ("consortium", "identity", "payload", "address", "data", "label", "positive", "patience", "terms", *_MESH)
     )
+    if ("address" in table) is any(key in table for key in _MESH):
+        raise table.error("write 'address', where the coordinator listens, or in a mesh 'listen' and [peers]")
     return PartyConfig(
         consortium=table.path("consortium"),
         identity=table.path("identity"),
         payload=table.path("payload"),
-        address=table.address("address"),
+        address=table.address("address") if "address" in table else None,
+        mesh=None if "address" in table else _mesh(table, path),
         data=None if table.optional("data") is None else table.path("data"),
         label=table.optional("label"),
         positive=table.optional("positive"),
@@ -384,12 +405,18 @@ def dump_party(config: PartyConfig, folder: Path) -> str:
     for key in ("consortium", "identity", "payload", "data"):
         if (path := getattr(config, key)) is not None:
             document.add(key, _relative(path, folder))
-    document.add("address", str(config.address))
+    if config.address is not None:
+        document.add("address", str(config.address))
+    if config.mesh is not None:
+        document.add("listen", str(config.mesh.listen))
     for key in ("label", "positive"):
         if (value := getattr(config, key)) is not None:
             document.add(key, value)
     document.add("patience", config.patience)
     document.add("terms", _terms_table(config.terms))
+    if config.mesh is not None:
+        document.add("peers", tomlkit.item({name: str(address) for name, address in config.mesh.peers.items()}))
+        document.add("policy", _policies_table(config.mesh.policy))
     return tomlkit.dumps(document)
 
 
@@ -424,6 +451,16 @@ def dump_server(config: ServerConfig, folder: Path) -> str:
         document.add(key, _relative(getattr(config, key), folder))
     document.add("policy", _policies_table(config.policy))
     return tomlkit.dumps(document)
+
+
+def _mesh(table: _Table, path: Path) -> MeshConfig:
+    listed = table.need("peers", dict)
+    peers = _Table(listed, path, tuple(listed), "peers")
+    return MeshConfig(
+        listen=table.address("listen"),
+        peers={name: peers.address(name) for name in listed},
+        policy=_policies(table, path),
+    )
 
 
 def _terms(table: _Table) -> PartyTerms:
@@ -467,7 +504,7 @@ def _policy(table: _Table) -> Policy:
     rounds = {
         name: _round_policy(table.table(name, ("patience", "hoped_for")), default)
         for name in _ROUND_NAMES
-        if name in table._raw
+        if name in table
     }
     try:
         return Policy(default, rounds, attempts=table.get("attempts", int, Policy().attempts))
@@ -477,7 +514,7 @@ def _policy(table: _Table) -> Policy:
 
 def _round_policy(table: _Table, default: RoundPolicy) -> RoundPolicy:
     patience = table.get("patience", float, default.patience)
-    hoped_for = table.need("hoped_for", int) if "hoped_for" in table._raw else default.hoped_for
+    hoped_for = table.need("hoped_for", int) if "hoped_for" in table else default.hoped_for
     try:
         return RoundPolicy(patience, hoped_for)
     except ValueError as exc:

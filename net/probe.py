@@ -25,7 +25,7 @@ def knock(config: PartyConfig) -> float:
     """
     consortium, keys = load_consortium(config.consortium), read_keys(config.identity)
     own = consortium.members[consortium.party_of(keys.identity.verify_key)]
-    endpoint = Endpoint(own, keys.tls_root, Pins.of([consortium.coordinator]), server=False)
+    endpoint = Endpoint(own, keys.tls_root, Pins.of([consortium.head]), server=False)
     return trio.run(partial(_knock, config, endpoint))
 
 
@@ -35,6 +35,7 @@ def try_to_listen(config: CoordinatorConfig) -> None:
 
 
 async def _knock(config: PartyConfig, endpoint: Endpoint) -> float:
+    assert config.address is not None
     address = config.address
     try:
         with trio.fail_after(HANDSHAKE_PATIENCE):

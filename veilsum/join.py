@@ -15,10 +15,10 @@ from mpc.randomness import SystemRandomness
 from net.blocking import coordinate as run_coordinator
 from net.blocking import take_part
 from net.config import CoordinatorConfig, PartyConfig, load_consortium
-from net.contributing import BeforeSend
-from net.coordinator import OnListening, OnReport, SessionReport
+from net.coordinator import OnListening
 from net.errors import NetError
-from net.party import Happened, OnEvent, PartyEvent
+from net.events import BeforeSend, Happened, OnEvent, PartyEvent
+from net.report import OnReport, SessionReport
 from net.store import read_keys, read_payload
 from net.workload import Workload
 from protocols.roster import Consortium, ConsortiumError

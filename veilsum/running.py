@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
 from net.config import load_consortium, load_coordinator, load_party
-from net.coordinator import SessionReport
-from net.party import Happened, PartyEvent
+from net.events import Happened, PartyEvent
+from net.report import SessionReport
 from protocols.errors import PartyId
 from veilsum.join import contribute, serve
 from veilsum.logs import LogFormat, set_up_logging, tell

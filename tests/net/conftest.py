@@ -15,10 +15,12 @@ import trio
 from mpc.field import FieldVector, PrimeField
 from mpc.randomness import SeededRandomness
 from net.config import Address, CoordinatorConfig, PartyConfig, PartyTerms, dump_consortium
-from net.coordinator import SessionReport, run_coordinator
+from net.coordinator import run_coordinator
 from net.errors import NetError
-from net.party import Happened, PartyEvent, run_party
+from net.events import Happened, PartyEvent
+from net.party import run_party
 from net.policy import Policy, RoundPolicy
+from net.report import SessionReport
 from net.store import Keys, write_keys
 from net.tls import new_root
 from protocols.machine import Aggregate

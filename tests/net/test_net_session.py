@@ -9,7 +9,7 @@ import trio
 
 from net.config import PartyTerms, dump_consortium
 from net.errors import CoordinatorNotThere, NoResult, NotAdmitted, NotTheCoordinator, PartyRefused, TooFewParties
-from net.party import Happened
+from net.events import Happened
 from net.policy import ASSEMBLE, Policy, RoundPolicy
 from protocols.errors import AbortReason, DropReason
 from protocols.machine import Aborted, Finished

@@ -20,8 +20,8 @@ from fl_integration.training import TrainingError
 from fl_integration.workload import TabularWorkload, initial_payload
 from mpc.randomness import SystemRandomness
 from net.config import load_consortium, load_party
-from net.contributing import BeforeSend
 from net.errors import NetError
+from net.events import BeforeSend
 from net.party import run_party
 from veilsum import cli
 from veilsum.join import own_table

@@ -117,7 +117,7 @@ def described(consortium: Consortium) -> Iterator[str]:
     if consortium.rounds_per_epoch > 1:
         yield f"{consortium.rounds_per_epoch} rounds follow one exchange of keys"
     yield f"digest {consortium.digest.hex()[:32]}: the same at everybody, whoever has signed"
-    for card in (consortium.coordinator, *consortium.members):
+    for card in consortium.cards:
         yield f"{card.name}: {spoken(card.verify_key)}{_mark(consortium, card)}"
 
 

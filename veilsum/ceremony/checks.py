@@ -84,7 +84,7 @@ def _member_line(config: PartyConfig) -> str:
 
 
 def _coordinator_line(config: CoordinatorConfig) -> str:
-    card, keys = load_consortium(config.consortium).coordinator, read_keys(config.identity)
+    card, keys = load_consortium(config.consortium).head, read_keys(config.identity)
     if keys.identity.verify_key != card.verify_key:
         raise Fault(f"{config.identity} is not the identity of the coordinator in {config.consortium}")
     return _owned(card, keys.tls_root.belongs_to(card.tls_root), config.identity)

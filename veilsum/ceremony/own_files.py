@@ -8,7 +8,7 @@ from fl_integration.tabular import load_table
 from fl_integration.training import TrainingConfig
 from net.config import DEFAULT_PATIENCE, Address, load_consortium
 from net.policy import Policy
-from protocols.roster import Card, Consortium
+from protocols.roster import Card, Consortium, ConsortiumError
 from protocols.session import SMALLEST_COHORT
 from veilsum.ceremony.files import require_new, write_new
 from veilsum.ceremony.identity import Identity, load_identity
@@ -111,7 +111,7 @@ def write_coordinator(out: Path, *, consortium: Path, identity: Path, listen: Ad
     """Raises Fault, ConfigError."""
     require_new(out)
     agreed, own = load_consortium(consortium), load_identity(identity)
-    _require_among([agreed.coordinator], own, consortium)
+    _require_among([_head(agreed, consortium)], own, consortium)
     folder, policy = out.absolute().parent, Policy()
     text = _COORDINATOR.format(
         consortium=_path(consortium, folder),
@@ -122,6 +122,13 @@ def write_coordinator(out: Path, *, consortium: Path, identity: Path, listen: Ad
         attempts=policy.attempts,
     )
     write_new(out, text)
+
+
+def _head(agreed: Consortium, file: Path) -> Card:
+    try:
+        return agreed.head
+    except ConsortiumError as exc:
+        raise Fault(f"{file}: {exc}") from exc
 
 
 def parse_address(text: str, option: str) -> Address:

@@ -19,7 +19,7 @@ from veilsum.demo.options import FIRST_LOSS
 
 def _coordinate(config: str, recording: str) -> None:
     from net.config import load_consortium, load_coordinator
-    from net.coordinator import SessionReport
+    from net.report import SessionReport
     from protocols.errors import PartyId
     from veilsum.demo.recording import RecordedCoordinator, Recording
     from veilsum.join import serve
