@@ -33,7 +33,7 @@ from net.report import Meter, OnReport
 from net.store import read_payload, write_whole
 from net.tasks import open_crew
 from net.workload import PAYLOAD_GROWTH, Held, Workload, WorkloadRefused
-from protocols.errors import LocalProtocolError, PartyId
+from protocols.errors import AbortReason, LocalProtocolError, PartyId
 from protocols.family import PeerOf
 from protocols.machine import Aborted, Outcome
 from protocols.machine import Finished as Summed
@@ -387,6 +387,7 @@ class _Member:
     async def _hold_session(self, peers: dict[PartyId, Peer]) -> None:
         vector, self._vector = self._vector, None
         assert vector is not None
+        fl_round = self._held.fl_round
         session = await self._session(peers)
         self._announce(self._attempt, frozenset(peers) | {self._member.me})
         early = [one for one in self._early if one.session == session.number]
@@ -397,10 +398,9 @@ class _Member:
         except LocalProtocolError as exc:
             await self._sit_out(str(exc))
             return
-        everybody = self.hall.everybody
-        self._hooks.on_report(meter.report(self._held.fl_round, session.machine, outcome, everybody))
         self._past = session if isinstance(outcome, Summed) else None
-        await self._conclude(outcome)
+        concluded = await self._conclude(outcome)
+        self._hooks.on_report(meter.report(fl_round, session.machine, concluded, self.hall.everybody))
 
     async def _session(self, peers: Mapping[PartyId, Peer]) -> MeshSession:
         member, held, subject = self._member, self._held, self._subject
@@ -418,6 +418,7 @@ class _Member:
             int.from_bytes(nonce[:4], "big"),
             peers,
             self.hall,
+            self._floor,
             before_send=None if self._hooks.before_send is ignore else self._hooks.before_send,
             note=self._note,
             has_left=self._has_left,
@@ -436,20 +437,22 @@ class _Member:
         if not await self._wait(self._patience, self._is_overtaken):
             raise NetError(f"step {self._held.fl_round}: {why}")
 
-    async def _conclude(self, outcome: Outcome) -> None:
+    async def _conclude(self, outcome: Outcome) -> Outcome:
+        """The sum turned into the next payload. Returns how the session ended for us."""
         held = self._held
         if isinstance(outcome, Aborted):
             reason, cause = outcome.reason.value, outcome.cause
             self._failed(f"{reason}: {cause.value}" if cause else reason)
-            return
+            return outcome
         try:
             following = await trio.to_thread.run_sync(held.advanced, self._workload, outcome.aggregate)
         except WorkloadRefused as exc:
             self._failed(f"the sum cannot be used: {exc}")
-            return
+            return Aborted(AbortReason.STOPPED)
+        await self._keep(following)
         text = f"the sum covers {len(outcome.aggregate.included)} parties"
         self._hooks.on_event(PartyEvent(Happened.SUMMED, held.fl_round, text))
-        await self._keep(following)
+        return outcome
 
     def _failed(self, text: str) -> None:
         self._attempt += 1

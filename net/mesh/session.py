@@ -26,6 +26,7 @@ Note = Callable[[Event], Awaitable[None]]
 class MeshSession:
     """machine: that of `driven`. peers: who has begun it, or is about to. note: for events that are no matter of the
     session. has_left: whether a peer stands elsewhere by now. before_send: None where nobody asked for it.
+    floor: the fewest inputs of a sum.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class MeshSession:
         number: int,
         peers: Mapping[PartyId, Peer],
         hall: Hall,
+        floor: int,
         *,
         before_send: BeforeSend | None,
         note: Note,
@@ -49,6 +51,7 @@ class MeshSession:
         self._fl_round = fl_round
         self._peers = dict(peers)
         self._hall = hall
+        self._floor = floor
         self._before_send = before_send
         self._note = note
         self._has_left = has_left
@@ -103,8 +106,9 @@ class MeshSession:
                 waited = True
 
     def _is_idle(self) -> bool:
-        """Nothing is under way that we know of."""
-        return not self.machine.waiting_for or all(map(self._has_left, self._peers))
+        """Nothing is under way that we know of, or too few are left for any sum."""
+        here = [party for party in self._peers if not self._has_left(party)]
+        return not self.machine.waiting_for or len(here) + 1 < self._floor
 
     async def _gather(self, patience: float, settled: Callable[[], bool]) -> None:
         await gather(patience, self._hall.next_event, self._handle, settled)
