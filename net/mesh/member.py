@@ -8,7 +8,7 @@ taken over only where one more than may collude stands on it.
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -97,6 +97,11 @@ def _place(config: PartyConfig, member: Membership) -> MeshConfig:
     return config.mesh
 
 
+def _dialled(member: Membership) -> Iterable[PartyId]:
+    """Those before us in the consortium's file; the others dial us."""
+    return map(PartyId, range(member.me))
+
+
 @dataclass(frozen=True, slots=True)
 class _Hooks:
     before_send: BeforeSend
@@ -135,10 +140,8 @@ class _Member:
         self._hooks = hooks
         self._floor = smallest_cohort(member.consortium.colluding)
         self.others = [card for at, card in enumerate(member.consortium.members) if at != member.me]
-        below = member.consortium.members[: member.me]
-        self.addresses: Mapping[PartyId, Address] = {
-            PartyId(at): place.peers[card.name] for at, card in enumerate(below)
-        }
+        cards = member.consortium.members
+        self.addresses: Mapping[PartyId, Address] = {at: place.peers[cards[at].name] for at in _dialled(member)}
         endpoint = member.endpoint(self.others, server=True)
         self.hall = Hall(member.consortium, endpoint, role="member", me=member.me)
         self._held: Held
@@ -229,13 +232,13 @@ class _Member:
     async def _note(self, event: Event) -> None:
         match event:
             case Joined(party, peer):
-                self._tell(Happened.MET, self.hall.name(party))
+                self._hooks.on_event(PartyEvent(Happened.MET, text=self.hall.name(party)))
                 self._stand.pop(party, None)
                 peer.say(self._standing)
             case Left(party) if party not in self.hall.peers:
                 self._stand.pop(party, None)
                 self._early = [one for one in self._early if one.party != party]
-                self._tell(Happened.PARTED, self.hall.name(party))
+                self._hooks.on_event(PartyEvent(Happened.PARTED, text=self.hall.name(party)))
             case Said(party, peer, Standing() as standing) if self.hall.peers.get(party) is peer:
                 self._stand[party] = standing
                 self._look_around()

@@ -40,6 +40,7 @@ class Member:
     on_event: Callable[[PartyEvent], None] = lambda event: None
     stop: trio.Event = field(default_factory=trio.Event)
     error: Exception | None = None
+    ended: trio.Event = field(default_factory=trio.Event)
 
     def before_send(self, fl_round: int, message: Any) -> None:
         if type(message).__name__ == self.kill_at and fl_round == self.kill_in:
@@ -65,6 +66,13 @@ class Member:
             )
         except Exception as exc:
             self.error = exc
+        self.ended.set()
+
+    async def run_again(self) -> None:
+        """Once it has ended, and not killed any more."""
+        await self.ended.wait()
+        self.kill_at, self.error = None, None
+        await self.run()
 
 
 class MeshLoopback:
@@ -97,7 +105,10 @@ class MeshLoopback:
         return Member(place, config, PowersOfTwo(place))
 
     def set_policy(self, policy: Policy) -> None:
-        for member in self.members:
+        self.set_policy_of(self.members, policy)
+
+    def set_policy_of(self, members: list[Member], policy: Policy) -> None:
+        for member in members:
             mesh = member.config.mesh
             assert mesh is not None
             member.config = replace(member.config, mesh=replace(mesh, policy=policy))

@@ -1,6 +1,7 @@
 """One process of `test_net_processes.py`: a coordinator, or a bank that kills itself where it is told to.
 
-What happens is printed, a line of JSON each: `{"port"}`, `{"report"}` from a coordinator, `{"event"}` from a bank.
+What happens is printed, a line of JSON each: `{"port"}`, `{"report"}` from a coordinator, or a member of a mesh,
+`{"event"}` from a bank.
 """
 
 import gc
@@ -27,18 +28,19 @@ def say(**what):
     print(json.dumps(what), flush=True)  # noqa: T201
 
 
-def coordinate(path, steps):
-    def report(one):
-        say(
-            report={
-                "included": sorted(one.included),
-                "dropped": {party: stage.value for party, (stage, _) in one.dropped.items()},
-                "absent": sorted(one.absent),
-                "finished": isinstance(one.outcome, Finished),
-                "seconds": one.seconds,
-            }
-        )
+def report(one):
+    say(
+        report={
+            "included": sorted(one.included),
+            "dropped": {party: stage.value for party, (stage, _) in one.dropped.items()},
+            "absent": sorted(one.absent),
+            "finished": isinstance(one.outcome, Finished),
+            "seconds": one.seconds,
+        }
+    )
 
+
+def coordinate(path, steps):
     run = partial(
         run_coordinator,
         load_coordinator(Path(path)),
@@ -50,9 +52,9 @@ def coordinate(path, steps):
     trio.run(run)
 
 
-def take_part(path, place, steps, kill_at):
+def take_part(path, place, steps, stage):
     def before_send(fl_round, message):
-        if fl_round == 2 and type(message).__name__ == kill_at:
+        if fl_round == 2 and message.round.value == stage:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def on_event(event):
@@ -67,6 +69,7 @@ def take_part(path, place, steps, kill_at):
         initial(int(steps)),
         before_send=before_send,
         on_event=on_event,
+        on_report=report,
     )
     trio.run(run)
 
