@@ -1,8 +1,6 @@
 """Members of a mesh in one process: real keys, real files, real TLS on the loopback, each member a task."""
 
-import socket
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,19 +8,13 @@ from typing import Any
 import trio
 from conftest import Killed, PowersOfTwo, initial, make_consortium, make_keys
 
-from net.config import Address, MeshConfig, PartyConfig, PartyTerms, dump_consortium
+from net.config import MeshConfig, PartyConfig, PartyTerms, dump_consortium
 from net.events import Happened, PartyEvent
 from net.party import run_party
 from net.policy import Policy, RoundPolicy
 from net.report import SessionReport
 from net.store import write_keys
-
-
-def free_addresses(count: int) -> list[Address]:
-    """Ports that nobody listens on."""
-    with ExitStack() as opened:
-        servers = [opened.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [Address("127.0.0.1", server.getsockname()[1]) for server in servers]
+from veilsum.demo.files import free_addresses
 
 
 @dataclass

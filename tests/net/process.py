@@ -20,6 +20,7 @@ from mpc.prg import Seed
 from net.config import load_coordinator, load_party
 from net.coordinator import run_coordinator
 from net.errors import NetError
+from net.events import Happened
 from net.party import run_party
 from protocols.machine import Finished
 
@@ -52,14 +53,18 @@ def coordinate(path, steps):
     trio.run(run)
 
 
+def secrets_in_memory():
+    gc.collect()
+    return sum(isinstance(thing, AgreementSecret | ChannelKey | Seed) for thing in gc.get_objects())
+
+
 def take_part(path, place, steps, stage):
     def before_send(fl_round, message):
         if fl_round == 2 and message.round.value == stage:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def on_event(event):
-        gc.collect()
-        held = sum(isinstance(thing, AgreementSecret | ChannelKey | Seed) for thing in gc.get_objects())
+        held = secrets_in_memory() if event.what in (Happened.ABORTED, Happened.LOST) else None
         say(event=event.what.value, fl_round=event.fl_round, secrets=held)
 
     run = partial(

@@ -1,9 +1,10 @@
 """The demo's consortium on disk: fresh identities, the public file of all, each process's own file and table."""
 
+import os
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -129,12 +130,8 @@ def write_party(place: Workplace, plan: Plan, bank: str, where: Address | MeshCo
 
 
 def mesh_places(banks: Sequence[str]) -> Mapping[str, MeshConfig]:
-    """Where each bank of a mesh listens, at ports that nobody uses now, and finds the others."""
-    with ExitStack() as opened:
-        servers = [opened.enter_context(socket.create_server((LOOPBACK, 0))) for _ in banks]
-        addresses = {
-            bank: Address(LOOPBACK, server.getsockname()[1]) for bank, server in zip(banks, servers, strict=True)
-        }
+    """Where each bank of a mesh listens, and finds the others."""
+    addresses = dict(zip(banks, free_addresses(len(banks)), strict=True))
     return {
         bank: MeshConfig(
             addresses[bank],
@@ -143,6 +140,22 @@ def mesh_places(banks: Sequence[str]) -> Mapping[str, MeshConfig]:
         )
         for bank in banks
     }
+
+
+def free_addresses(count: int) -> list[Address]:
+    """Where nobody listens now: below the ports that the system gives to outgoing connections, from one on that is
+    another in each process."""
+    first, span = 10_000, 20_000
+    candidates = (first + (os.getpid() * 64 + offset) % span for offset in range(span))
+    return list(islice((Address(LOOPBACK, port) for port in candidates if _is_free(port)), count))
+
+
+def _is_free(port: int) -> bool:
+    try:
+        with socket.create_server((LOOPBACK, port)):
+            return True
+    except OSError:
+        return False
 
 
 def _new_member(name: str, path: Path) -> Card:
