@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import trio
-from conftest import PowersOfTwo, initial
+from powers import PowersOfTwo, initial
 
 from mpc.keys import AgreementSecret, ChannelKey
 from mpc.prg import Seed

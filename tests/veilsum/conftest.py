@@ -89,11 +89,12 @@ class Place:
         self.ok("identity", "new", name, "--out", self.path(name))
         return self.path(name)
 
-    def create(self, members: list[str], coordinator: str = "hub", **options: object) -> Said:
+    def create(self, members: list[str], coordinator: str | None = "hub", **options: object) -> Said:
         chosen = {"colluding": 0, "losses": 1, "rounds": 1, "out": self.consortium, **options}
         cards = [self.path(name, f"{name}.card") for name in members]
+        head = ["--coordinator", self.path(coordinator, f"{coordinator}.card")] if coordinator else []
         return command(
-            "consortium", "create", "--members", *cards, "--coordinator", self.path(coordinator, f"{coordinator}.card"),
+            "consortium", "create", "--members", *cards, *head,
             "--schema", self.path("model.toml"), *_as_words(chosen),
         )  # fmt: skip
 
