@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpc.randomness import Randomness
+from mpc.work import count
 
 FieldVector = npt.NDArray[np.unsignedinteger[Any]]
 Words = npt.NDArray[np.uint64]
@@ -141,6 +142,7 @@ class PrimeField:
         inner = a.shape[-1]
         if b.shape[0] != inner:
             raise FieldError(f"shapes {a.shape} and {b.shape} do not multiply")
+        count(products=a.size * math.prod(b.shape[1:]))
         left, right = a.reshape(math.prod(a.shape[:-1]), inner), b.reshape(inner, math.prod(b.shape[1:]))
         limb_bits = 21 if self.modulus == _M61 else 16
         step = 1 << (53 - 2 * limb_bits)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from mpc.hashing import Part, digest, kdf
 from mpc.prg import Seed
 from mpc.randomness import Randomness
+from mpc.work import count
 
 KEY_BYTES: Final = 32
 
@@ -89,6 +90,7 @@ class VerifyKey:
 
     def verify(self, signature: bytes, label: str, *parts: Part) -> None:
         """Returns when `signature` is this identity's over the label and the parts; raises BadSignature otherwise."""
+        count(checks=1)
         try:
             self._key.verify(signature, _signed(label, parts))
         except InvalidSignature as exc:
@@ -132,6 +134,7 @@ class AgreementSecret(_Secret):
 
     @property
     def public(self) -> AgreementKey:
+        count(agreements=1)
         return AgreementKey(self._key.public_key().public_bytes_raw())
 
 
@@ -151,6 +154,7 @@ class SigningKey(_Secret):
 
     def sign(self, label: str, *parts: Part) -> bytes:
         """64 bytes, the same every time, over the injective digest of the label and the parts."""
+        count(signatures=1)
         return self._key.sign(_signed(label, parts))
 
 
@@ -179,6 +183,7 @@ def agree_channel(
 
 def _agree(mine: AgreementSecret, theirs: AgreementKey, purpose: str, context: tuple[Part, ...]) -> bytes:
     """The agreement itself never leaves this function: with it every purpose's key could be derived."""
+    count(agreements=1)
     try:
         shared = mine._key.exchange(X25519PublicKey.from_public_bytes(theirs.raw))
     except ValueError as exc:

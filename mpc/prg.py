@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
 
 from mpc.field import FieldVector, PrimeField
 from mpc.hashing import kdf
+from mpc.work import count
 
 SEED_BYTES = 32
 
@@ -54,6 +55,7 @@ def expand(seed: Seed, label: str, field: PrimeField, start: int, stop: int) -> 
     """
     if not 0 <= start <= stop:
         raise ValueError(f"no slice: {start}..{stop}")
+    count(streams=1, stream_bytes=(stop - start) * field.itemsize)
     out = np.empty(stop - start, dtype=field.dtype.newbyteorder("<"))
     stream = _Keystream(seed, label, field, start)
     step = _CHUNK_BYTES // field.itemsize
@@ -73,6 +75,8 @@ def accumulate(
     """
     if field.check(acc).ndim != 1 or start < 0:
         raise ValueError("one vector is wanted, and a start that is not negative")
+    seeds = len(plus) + len(minus)
+    count(streams=seeds, stream_bytes=seeds * acc.nbytes)
     signed: list[_Signed] = [(np.add, _Keystream(seed, label, field, start)) for seed in plus]
     signed += [(np.subtract, _Keystream(seed, label, field, start)) for seed in minus]
     total = _LazySum(field, signed)

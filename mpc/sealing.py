@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mpc.hashing import Part, encode_parts
 from mpc.keys import ChannelKey
+from mpc.work import count
 
 SEAL_OVERHEAD: Final = 16
 """Bytes that sealing adds to a message."""
@@ -27,11 +28,13 @@ def seal(key: ChannelKey, plaintext: bytes, *parts: Part) -> bytes:
     parts: what both sides know (session, sender, recipient); bound as associated data, not sent.
     Seal one message with a key; two would reveal their difference and let tags be forged.
     """
+    count(seals=1, sealed_bytes=len(plaintext))
     return AESGCM(key.raw).encrypt(_NONCE, plaintext, _associated(parts))
 
 
 def open_sealed(key: ChannelKey, sealed: bytes, *parts: Part) -> bytes:
     """The plaintext; raises SealBroken unless key, bytes and parts are those of `seal`."""
+    count(seals=1, sealed_bytes=len(sealed))
     try:
         return AESGCM(key.raw).decrypt(_NONCE, sealed, _associated(parts))
     except InvalidTag as exc:

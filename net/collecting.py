@@ -12,7 +12,7 @@ from net.control import Grant, Offer, Over
 from net.framing import Kind
 from net.hall import Event, Hall, Joined, Left, Said, Sent, Stalled
 from net.peer import Peer, in_frame, in_session
-from net.policy import SLOWEST_UPLOAD, STALL, Policy, RoundPolicy, gather
+from net.policy import SLOWEST_UPLOAD, STALL, Policy, RoundPolicy, Waiting, gather
 from net.tasks import open_crew
 from net.workload import WorkloadRefused
 from protocols.errors import AbortReason, DropReason, PartyId, PeerMisbehaved, WireError
@@ -119,12 +119,14 @@ class Collecting:
 
     async def _gather(self, policy: RoundPolicy) -> None:
         machine, asked = self._machine, self._machine.waiting_for
+        waiting, opened = Waiting(policy, len(asked)), trio.current_time()
 
         def settled() -> bool:
-            answered = asked - machine.waiting_for - machine.dropped.keys()
-            return not machine.waiting_for or (machine.can_close and policy.enough(len(answered)))
+            answered = len(asked - machine.waiting_for - machine.dropped.keys())
+            waiting.heard(answered, trio.current_time() - opened)
+            return not machine.waiting_for or (machine.can_close and policy.enough(answered))
 
-        if not await gather(policy.patience, self._hall.next_event, self._handle, settled):
+        if not await gather(lambda: waiting.limit, self._hall.next_event, self._handle, settled):
             late = ", ".join(self._hall.name(party) for party in sorted(machine.waiting_for))
             log.info("round %s: the patience is over, without %s", machine.round.value, late)
 

@@ -40,6 +40,7 @@ _CONSORTIUM_KEYS: Final = (
 _GUARD_KEYS: Final = ("smallest_change", "strict", "retries_after_reveal")
 _MESH: Final = ("listen", "peers", "policy")
 _ROUND_NAMES: Final = (ASSEMBLE, *ROUND_NAMES)
+_WAITING: Final = ("patience", "hoped_for", "quantile", "stretch")
 
 T = TypeVar("T")
 
@@ -210,7 +211,10 @@ def load_family(consortium: Consortium, path: Path) -> Family:
         raise ConfigError(
             f"{path}: this version does not run the protocol {consortium.protocol!r}: use one of {', '.join(FAMILIES)}"
         )
-    family = family_of(consortium.protocol)
+    try:
+        family = family_of(consortium.protocol, consortium.rounds_per_epoch)
+    except KeyError as exc:
+        raise ConfigError(f"{path}: {consortium.protocol} has no epochs: leave rounds_per_epoch out") from exc
     if consortium.variant not in family.variants:
         raise ConfigError(f"{path}: {family.name} has no {consortium.variant.value} variant: agree on another one")
     return family
@@ -397,7 +401,7 @@ def _terms_table(own: PartyTerms) -> TomlTable:
 
 def _policies(table: Table, path: Path) -> Policy:
     given = table.get("policy", dict, {})
-    return _policy(Table(given, path, ("patience", "hoped_for", "attempts", *_ROUND_NAMES), "policy"))
+    return _policy(Table(given, path, (*_WAITING, "attempts", *_ROUND_NAMES), "policy"))
 
 
 def _policies_table(policy: Policy) -> TomlTable:
@@ -410,11 +414,7 @@ def _policies_table(policy: Policy) -> TomlTable:
 
 def _policy(table: Table) -> Policy:
     default = _round_policy(table, Policy().default)
-    rounds = {
-        name: _round_policy(table.table(name, ("patience", "hoped_for")), default)
-        for name in _ROUND_NAMES
-        if name in table
-    }
+    rounds = {name: _round_policy(table.table(name, _WAITING), default) for name in _ROUND_NAMES if name in table}
     try:
         return Policy(default, rounds, attempts=table.get("attempts", int, Policy().attempts))
     except ValueError as exc:
@@ -424,8 +424,9 @@ def _policy(table: Table) -> Policy:
 def _round_policy(table: Table, default: RoundPolicy) -> RoundPolicy:
     patience = table.get("patience", float, default.patience)
     hoped_for = table.need("hoped_for", int) if "hoped_for" in table else default.hoped_for
+    quantile = table.need("quantile", float) if "quantile" in table else default.quantile
     try:
-        return RoundPolicy(patience, hoped_for)
+        return RoundPolicy(patience, hoped_for, quantile, table.get("stretch", float, default.stretch))
     except ValueError as exc:
         raise table.error(str(exc)) from exc
 
@@ -435,6 +436,8 @@ def _round_table(policy: RoundPolicy) -> TomlTable:
     table.add("patience", policy.patience)
     if policy.hoped_for is not None:
         table.add("hoped_for", policy.hoped_for)
+    if policy.quantile is not None:
+        table.update({"quantile": policy.quantile, "stretch": policy.stretch})
     return table
 
 

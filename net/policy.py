@@ -1,12 +1,15 @@
-"""How long to wait. No other module of the engine decides that."""
+"""How long to wait. No other module of net decides that; the values that say it are those of `protocols/deadlines`."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import trio
 
 from mpc.randomness import Randomness
+from protocols.deadlines import Policy, RoundPolicy, Waiting
+
+__all__ = ["ASSEMBLE", "Backoff", "Policy", "RoundPolicy", "Waiting", "gather"]
 
 HANDSHAKE_PATIENCE: Final = 30.0  # seconds from an accepted connection to its hello
 STALL: Final = 15.0  # seconds without a byte after which an upload loses its place to one that waits
@@ -23,60 +26,25 @@ _LONGEST_DELAY: Final = 15.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class RoundPolicy:
-    """When a round is over: nobody is left to wait for, `hoped_for` have answered, or `patience` seconds are gone.
-
-    hoped_for None: all of them.
-    """
-
-    patience: float
-    hoped_for: int | None = None
-
-    def __post_init__(self) -> None:
-        if not self.patience > 0:
-            raise ValueError("patience is a number of seconds above 0")
-        if self.hoped_for is not None and self.hoped_for < 1:
-            raise ValueError("hoped_for is a number of parties above 0")
-
-    def enough(self, answered: int) -> bool:
-        return self.hoped_for is not None and answered >= self.hoped_for
-
-
 ASSEMBLE: Final = "assemble"
 """The policy round in which parties connect, and say that they hold the payload."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """One policy for all rounds, others for some by their names; attempts: how often one training step is tried."""
-
-    default: RoundPolicy = field(default_factory=lambda: RoundPolicy(patience=60.0))
-    rounds: Mapping[str, RoundPolicy] = field(default_factory=dict)
-    attempts: int = 3
-
-    def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ValueError("attempts is a number above 0")
-
-    def of(self, name: str) -> RoundPolicy:
-        return self.rounds.get(name, self.default)
-
-
 async def gather(
-    patience: float,
+    patience: float | Callable[[], float],
     arrival: Callable[[], Awaitable[T]],
     handle: Callable[[T], Awaitable[None]],
     settled: Callable[[], bool],
 ) -> bool:
     """Handles what arrives until `settled`. False when `patience` seconds were over before.
 
+    patience: since the call; as a callable it is asked again after each arrival.
     Only the waiting is under the deadline: what has arrived is always handled to its end.
     """
-    deadline = trio.current_time() + patience
+    start = trio.current_time()
     while not settled():
         arrived = False
-        with trio.move_on_at(deadline):
+        with trio.move_on_at(start + (patience() if callable(patience) else patience)):
             item = await arrival()
             arrived = True
         if not arrived:

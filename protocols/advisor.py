@@ -10,10 +10,7 @@ from dataclasses import dataclass
 from mpc.field import PrimeField
 from protocols.graph import Adversary
 from protocols.plans import PLANS, CannotMeet, Nearest, Plan, Setting, nearest
-from protocols.session import SMALLEST_COHORT, VectorSpec
-
-BUILT = frozenset({"secagg"})
-"""What this version runs. The others are planned from the specification."""
+from protocols.session import SMALLEST_COHORT, Variant, VectorSpec
 
 CHEAP_SECONDS = 0.1
 """A complete graph that costs less is always taken."""
@@ -39,7 +36,6 @@ class Row:
     """
 
     name: str
-    built: bool
     feasible: bool
     protects: str | None = None
     why_not: str | None = None
@@ -64,7 +60,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """recommended: None where no protocol that is built meets the setting. rows: in the order of the names."""
+    """recommended: None where no protocol meets the setting. rows: in the order of the names."""
 
     recommended: str | None
     reason: str
@@ -103,11 +99,11 @@ def advise(
 
 
 def recommend(setting: Setting, rows: Mapping[str, Row]) -> tuple[str | None, str]:
-    """The protocol to take, of those that are built and meet the setting, and why, in one sentence.
+    """The protocol to take, of those that meet the setting, and why, in one sentence.
 
     A sparse graph never where the corrupt or the lost parties round down to none, nor where the complete one is cheap.
     """
-    able = [name for name in _PREFERENCE if rows[name].feasible and rows[name].built]
+    able = [name for name in _PREFERENCE if rows[name].feasible]
     if not (setting.colluding and setting.lost) and "secagg+" in able:
         able.remove("secagg+")
     if not able:
@@ -115,18 +111,50 @@ def recommend(setting: Setting, rows: Mapping[str, Row]) -> tuple[str | None, st
     sparse, whole = rows["secagg+"], rows["secagg"]
     if able[0] != "secagg":
         return able[0], f"the complete graph cannot meet the setting ({whole.why_not}), {able[0]} can"
-    why_complete = _why_complete(setting, whole, sparse)
-    if why_complete is None and sparse.built:
-        return "secagg+", (
-            f"{sparse.degree} share holders a party in place of {whole.degree} bring the work from "
-            f"{_seconds(whole.work_seconds)} to {_seconds(sparse.work_seconds)}"
-        )
-    if why_complete is None:
-        return "secagg", (
-            "it meets the setting and is built; a sparse graph (secagg+) would bring the work from "
-            f"{_seconds(whole.work_seconds)} to {_seconds(sparse.work_seconds)}, and is not built yet"
-        )
-    return "secagg", why_complete
+    if why_complete := _why_complete(setting, whole, sparse):
+        return "secagg", why_complete
+    return "secagg+", (
+        f"{sparse.degree} share holders a party in place of {whole.degree} bring the work from "
+        f"{_seconds(whole.work_seconds)} to {_seconds(sparse.work_seconds)}"
+    )
+
+
+def resolve(parties: int, colluding: int, losses: int, variant: Variant) -> tuple[str, str]:
+    """What "auto" stands for in a consortium of so many, and why: never less than `variant` withstands.
+
+    A mesh and a committee change who is trusted, so they are chosen by people. Raises ValueError where nothing else
+    meets the numbers.
+    """
+    advice = _advise_counts(parties, colluding, losses, variant)
+    if advice.recommended not in _WITH_A_COORDINATOR:
+        raise ValueError(advice.reason)
+    return advice.recommended, advice.reason
+
+
+def reconsider(protocol: str, parties: int, colluding: int, planned: int, lost: int, variant: Variant) -> str | None:
+    """What the advisor would change, had it planned for so many lost parties; one sentence, None for nothing.
+
+    protocol, planned: what the consortium agreed on. Raises ValueError as `advise`.
+    """
+    now = _advise_counts(parties, colluding, planned, variant).rows[protocol]
+    advice = _advise_counts(parties, colluding, lost, variant)
+    then = advice.rows[protocol]
+    seen = f"{lost} of {parties} parties were lost and {planned} planned for"
+    if not then.feasible:
+        return f"{seen}: {protocol} does not stand that beside {colluding} colluding ({then.why_not}); plan for fewer"
+    if advice.recommended in _WITH_A_COORDINATOR and protocol in _WITH_A_COORDINATOR - {advice.recommended}:
+        return f"{seen}: with so many {advice.recommended} would be taken, {advice.reason}"
+    changed = [
+        f"{name} {getattr(then, name):,} in place of {getattr(now, name):,}"
+        for name in ("degree", "threshold")
+        if now.feasible and getattr(then, name) != getattr(now, name)
+    ]
+    return f"{seen}: with so many it would be {' and '.join(changed)}" if changed else None
+
+
+def _advise_counts(parties: int, colluding: int, losses: int, variant: Variant) -> Advice:
+    adversary = Adversary.CURIOUS if variant is Variant.CURIOUS else Adversary.MALICIOUS
+    return advise(parties, losses / parties, colluding / parties, adversary=adversary)
 
 
 def _why_complete(setting: Setting, whole: Row, sparse: Row) -> str | None:
@@ -146,9 +174,6 @@ def _why_complete(setting: Setting, whole: Row, sparse: Row) -> str | None:
 
 
 def _nothing(setting: Setting, rows: Mapping[str, Row]) -> str:
-    planned = [name for name in _PREFERENCE if rows[name].feasible]
-    if planned:
-        return f"no protocol that is built meets the setting; {' and '.join(planned)} would, and is not built yet"
     near = rows["secagg"].nearest
     remedy = f"secagg can at dropout {near.dropout:g} and corrupt {near.corrupt:g}" if near else "add parties"
     return f"no protocol withstands {setting.colluding} corrupt and {setting.lost} lost of {setting.parties}: {remedy}"
@@ -172,6 +197,7 @@ def _field(parties: int, bits: int) -> PrimeField:
 
 # A committee and a mesh change who is trusted: they are listed for people to choose, and taken when nothing else can.
 _PREFERENCE = ("secagg", "secagg+", "lightsecagg", "committee", "mesh")
+_WITH_A_COORDINATOR = frozenset({"secagg", "secagg+", "lightsecagg"})
 
 
 # --- from a plan to a row ---
@@ -207,15 +233,13 @@ class _Rates:
 
 
 def _row(name: str, setting: Setting, rates: _Rates) -> Row:
-    built = name in BUILT
     try:
         plan = PLANS[name](setting)
     except CannotMeet as exc:
-        return Row(name, built, False, None, str(exc), nearest(name, setting))
+        return Row(name, False, None, str(exc), nearest(name, setting))
     insecure, incorrect = (plan.risk.insecure, plan.risk.incorrect) if plan.risk else (None, None)
     return Row(
         name,
-        built,
         True,
         plan.protects,
         variant=setting.variant.value,

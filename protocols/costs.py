@@ -1,11 +1,14 @@
 """What a session sends: bytes of messages as formulas, so that a session of a million need not be held to be priced.
 
-`secagg` follows `protocols/messages.py` field by field and the tests hold it to encoded sessions; the others follow
-PROTOCOLS 3B to 3E. All are of a session in which `lost` of n parties vanish before their input leaves, and none after.
+`secagg`, `epoch` and `lightsecagg` follow their messages field by field and the tests hold them to encoded sessions;
+the others follow PROTOCOLS 3B to 3D. All are of a session in which `lost` of n parties vanish before their input
+leaves, and none after.
 """
 
 from dataclasses import dataclass
 
+from protocols.epoch.messages import RoundStart
+from protocols.lightsecagg import messages as light
 from protocols.messages import (
     CODEC,
     AdvertiseKeys,
@@ -79,13 +82,36 @@ class Session:
 
 def secagg(session: Session) -> Traffic:
     """Bonawitz et al., CCS 2017, as `protocols/secagg` speaks it: every field, to the byte where ids are 0..n-1."""
-    n, left, active = session.n, session.left, session.variant is Variant.ACTIVE
+    n, active = session.n, session.variant is Variant.ACTIVE
     entry = 1 + _party(n) + 2 * _bytes(KEY) + _bytes(session.signature)
     keys = _message(AdvertiseKeys, entry - 1)
     roster = _message(Roster, _list(n, entry), _bytes(session.signature))
     bundles = _pairs(n - 1, n, _bytes(BUNDLE))
     shares = _message(ShareKeys, _bytes(KEY if active else 0), bundles, _bytes(session.signature))
     delivered = _message(DeliverShares, _bitmap(n), bundles, _bytes(session.signature))
+    return session.traffic((keys + shares, _invitation(session) + roster + delivered), _from_masked_input(session))
+
+
+def epoch(session: Session, rounds: int) -> Traffic:
+    """All of an epoch's sums, as `protocols/epoch` speaks it: `lost` vanish in each round and are back in the next."""
+    n = session.n
+    entry = 1 + _party(n) + _bytes(KEY) + _list(rounds, _bytes(KEY)) + _bytes(SIGNATURE)
+    keys = _message(AdvertiseKeys, entry - 1)
+    roster = _message(Roster, _list(n, entry), _bytes(SIGNATURE))
+    bundles = _pairs(n - 1, n, _bytes(2 * SHARE * rounds + TAG))
+    shares = _message(ShareKeys, _list(rounds, _bytes(KEY)), _bytes(SIGNATURE), bundles)
+    invitation = _invitation(session, rounds)
+    params = invitation - _message(Invitation)
+    start = _message(RoundStart, _bytes(KEY), 1, params, _bitmap(n), _bytes(SIGNATURE), 1)
+    up, down = _from_masked_input(session)
+    return session.traffic(
+        (keys + shares, invitation + roster + bundles - 1 + rounds * start), (rounds * up, rounds * down)
+    )
+
+
+def _from_masked_input(session: Session) -> tuple[float, float]:
+    """Up and down for one who stays: masked input, U3, its confirmations, the shares, the sum."""
+    n, left, active = session.n, session.left, session.variant is Variant.ACTIVE
     masked = _message(MaskedInput, _bytes(session.spec.masked_size))
     survivor, dropped = 2 + _bytes(SHARE), 2 + _bytes(KEY if active else SHARE)
     each = 1 + _party(n)
@@ -94,10 +120,7 @@ def secagg(session: Session) -> Traffic:
     result = _message(Result, _bitmap(n), _bytes(session.signature), _bytes(session.result))
     confirm = _message(Confirm, _bytes(SIGNATURE)) if active else 0
     request = _message(UnmaskRequest, _pairs(left, n, _bytes(SIGNATURE))) if active else 0
-    return session.traffic(
-        (keys + shares, _invitation(session) + roster + delivered),
-        (masked + confirm + reveals, survivors + request + result),
-    )
+    return masked + confirm + reveals, survivors + request + result
 
 
 def secagg_plus(session: Session, holders: int, neighbours: int) -> Traffic:
@@ -150,18 +173,31 @@ def committee(session: Session, aggregators: int, packed: int) -> Traffic:
 
 
 def lightsecagg(session: Session, pieces: int) -> Traffic:
-    """N / (U - T) m elements of shares up and as many down, before the masked input. [LightSecAgg, MLSys 2022]"""
-    n = session.n
+    """As `protocols/lightsecagg` speaks it: every field, to the byte where ids are 0..n-1. [LightSecAgg, MLSys 2022]
+
+    N / (U - T) m elements of pieces up and as many down, before the masked input; U - T is `pieces`.
+    """
+    n, left, active = session.n, session.left, session.variant is Variant.ACTIVE
+    signature = _bytes(session.signature)
+    entry = 1 + _party(n) + _bytes(KEY) + signature
     piece = session.elements(-(-session.spec.masked_length // pieces))
-    shares = n * (piece + TAG)
-    entry = KEY + session.signature
-    confirmed = session.left * session.signature
+    sealed = _party(n) + _bytes(piece + TAG)
+    dealt = _message(light.Dealt, _pairs(n - 1, n, _bytes(KEY)), signature)
+    roster = _message(light.Roster, _list(n, entry), signature)
+    dealers = _message(light.Dealers, _bitmap(n), signature)
+    masked = _message(light.MaskedInput, _bytes(session.spec.masked_size))
+    answer = _message(light.AggregatedPiece, _bytes(piece))
+    survivors = _message(light.Survivors, _bitmap(n), signature)
+    result = _message(light.Result, _bitmap(n), signature, _bytes(session.result))
+    confirm = _message(light.Confirm, signature) if active else 0
+    request = _message(light.AggregateRequest, _pairs(left, n, signature)) if active else 0
+    invitation = _invitation(session) + len("lightsecagg") - len("secagg")
     return session.traffic(
-        (entry + shares, n * entry + shares + n / 8 + session.signature),
         (
-            session.spec.masked_size + session.signature + piece,
-            n / 8 + session.signature + confirmed + session.result,
+            _message(light.AdvertiseKey, entry - 1) + (n - 1) * _message(light.Piece, sealed) + dealt,
+            invitation + roster + (n - 1) * _message(light.Relayed, sealed) + dealers,
         ),
+        (masked + confirm + answer, survivors + request + result),
     )
 
 
@@ -201,7 +237,10 @@ def _bitmap(n: int) -> int:
     return _bytes(-(-n // 8))
 
 
-def _invitation(session: Session) -> int:
+def _invitation(session: Session, rounds: int = 1) -> int:
     """One is encoded: all of its fields but the numbers are of fixed size."""
     subject = Subject(NO_RECORD, 1, NO_RECORD, NO_RECORD, NO_RECORD, NO_RECORD)
-    return len(CODEC.encode(Invitation(SessionParams(subject, session.spec, NO_RECORD, 0, variant=session.variant))))
+    params = SessionParams(
+        subject, session.spec, NO_RECORD, 0, variant=session.variant, rounds_per_epoch=rounds
+    )  # fmt: skip
+    return len(CODEC.encode(Invitation(params)))

@@ -150,7 +150,7 @@ def _mesh(setting: Setting) -> Plan:
         0.0,
         agreements=n - 1,
         checks=6 * (n - 1),
-        protects=f"planned against parties that lie, up to {setting.colluding}: the total is learnt, no more",
+        protects=f"parties that lie, up to {setting.colluding}: the total is learnt, no more",
     )
 
 
@@ -177,7 +177,7 @@ def _committee(setting: Setting) -> Plan:
         0.0,
         agreements=size,
         checks=size,
-        protects=f"planned against up to {privacy} corrupt of {size} aggregators; one more and every input is read",
+        protects=f"up to {privacy} corrupt of {size} aggregators; one more and every input is read",
     )
 
 
@@ -198,7 +198,7 @@ def _lightsecagg(setting: Setting) -> Plan:
         0.0,
         agreements=n - 1,
         checks=2 * (n - 1) if active else 0,
-        protects=f"planned against {_coordinator(setting)}: only the sum over those that stayed is learnt",
+        protects=f"{_coordinator(setting)}: only the sum over those that stayed is learnt",
     )
 
 
@@ -217,7 +217,7 @@ def _whole_graph_protects(setting: Setting, threshold: int) -> str:
 
 
 def _sparse_graph_protects(setting: Setting) -> str:
-    against = f"planned against {_coordinator(setting)}"
+    against = _coordinator(setting)
     if setting.adversary is Adversary.MALICIOUS:
         honest = smallest_sum(setting.parties - setting.colluding)
         return f"{against}: a sum over {honest} honest inputs or more, or nothing"

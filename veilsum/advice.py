@@ -60,10 +60,10 @@ def show_advice(console: Console, advice: Advice, keystream_gbps: float) -> None
     if feasible:
         console.print(_table(feasible))
     for row in feasible:
-        console.print(f"{_title(row)}: {row.protects}", soft_wrap=True)
+        console.print(f"{row.name}: {row.protects}", soft_wrap=True)
     for row in advice.rows.values():
         if not row.feasible:
-            console.print(f"{_title(row)}: cannot, {row.why_not}{_remedy(row)}", soft_wrap=True)
+            console.print(f"{row.name}: cannot, {row.why_not}{_remedy(row)}", soft_wrap=True)
     console.print(f"recommended: {advice.recommended or 'none'}; {advice.reason}", soft_wrap=True)
 
 
@@ -75,10 +75,6 @@ def _table(rows: list[Row]) -> Table:
     for heading, figure in _COLUMNS.items():
         table.add_row(heading, *map(figure, rows))
     return table
-
-
-def _title(row: Row) -> str:
-    return row.name if row.built else f"{row.name} (not built yet)"
 
 
 def _remedy(row: Row) -> str:

@@ -65,7 +65,9 @@ def test_a_coordinators_file_comes_back(tmp_path):
         payload=tmp_path / "model.npz",
         listen=Address("0.0.0.0", 7000),
         policy=Policy(
-            RoundPolicy(30.0), {ASSEMBLE: RoundPolicy(5.0), "masked-input": RoundPolicy(300.0, 4)}, attempts=2
+            RoundPolicy(30.0),
+            {ASSEMBLE: RoundPolicy(5.0, quantile=0.9, stretch=3.0), "masked-input": RoundPolicy(300.0, 4)},
+            attempts=2,
         ),
     )
     path = tmp_path / "coordinator.toml"
@@ -188,6 +190,8 @@ def test_a_mistake_in_a_file_is_named_with_its_remedy(party, old, new, message):
         ("[policy.masked-inputs]", "unknown key 'masked-inputs': did you mean 'masked-input'"),
         ("[policy.share]\nhoped = 3", r"\[policy.share\] unknown key 'hoped': did you mean 'hoped_for'"),
         ("[policy.share]\nhoped_for = 0", r"\[policy.share\] hoped_for is a number"),
+        ("quantile = 1.5", "quantile is a share of the parties"),
+        ("quantile = 0.9\nstretch = 0.5", "stretch is a number of 1 or more"),
     ],
 )
 def test_a_mistake_in_the_policy_is_named(tmp_path, line, message):

@@ -2,7 +2,7 @@ import pytest
 import trio
 
 from mpc.randomness import SeededRandomness
-from net.policy import Backoff, Policy, RoundPolicy, gather
+from net.policy import Backoff, Policy, RoundPolicy, Waiting, gather
 
 
 @pytest.fixture
@@ -44,16 +44,24 @@ async def test_what_has_arrived_is_handled_to_its_end_though_the_patience_is_ove
     assert await collect(10, 2, [(9, "a")], slow=5) == (False, ["a"], 14)
 
 
+async def test_a_quantile_of_the_arrivals_ends_the_waiting_for_the_rest(autojump_clock):
+    waiting, start = Waiting(RoundPolicy(60, quantile=0.5, stretch=2), asked=4), trio.current_time()
+    delays, got = iter([1, 2, 20]), []
+
+    async def arrival():
+        await trio.sleep(next(delays))
+        return trio.current_time() - start
+
+    async def handle(elapsed):
+        got.append(elapsed)
+        waiting.heard(len(got), elapsed)
+
+    assert await gather(lambda: waiting.limit, arrival, handle, lambda: len(got) == 4) is False
+    assert (got, trio.current_time() - start) == ([1, 3], 6)
+
+
 async def test_nothing_is_awaited_when_it_is_settled_before(autojump_clock, collect):
     assert await collect(10, 0, [(1, "a")]) == (True, [], 0)
-
-
-def test_a_round_has_its_own_policy_or_the_common_one():
-    policy = Policy(RoundPolicy(30), {"masked-input": RoundPolicy(300, hoped_for=4)})
-    assert policy.of("share") == RoundPolicy(30)
-    assert policy.of("masked-input").enough(4)
-    assert not policy.of("masked-input").enough(3)
-    assert not policy.of("share").enough(1000)
 
 
 @pytest.mark.parametrize("build", [lambda: RoundPolicy(0), lambda: RoundPolicy(1, 0), lambda: Policy(attempts=0)])

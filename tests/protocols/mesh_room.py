@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 from conversation import Room
@@ -39,6 +40,21 @@ class MeshRoom(Room):
 
     def peers(self) -> dict[PartyId, Peer]:
         return {me: self.peer(me) for me in self.parties}
+
+    def machines(self) -> dict[PartyId, Machine]:
+        return dict(self.peers())
+
+    def expected(self, vanish: Mapping[int, Round]) -> Any:
+        """Who is in the sum when peers vanish at these rounds. ANY where too few stay to be sure of one, or where one
+        goes while its vector is on the way: who the list names depends on what was heard before."""
+        reporting = [party for party in self.parties if vanish.get(party) not in (Round.HELLO, Round.SHARE)]
+        proposer = min(reporting, default=None)  # it reports to nobody: there it cannot be lost
+        vanish = {party: stage for party, stage in vanish.items() if (party, stage) != (proposer, Round.READY)}
+        stay = frozenset(party for party in self.parties if party not in vanish)
+        if len(stay) < max(self.t, self.params.floor) or Round.CERTIFY_INPUTS in vanish.values():
+            return ANY
+        early = (Round.HELLO, Round.SHARE, Round.READY, Round.EXPLICIT)
+        return frozenset(party for party in self.parties if vanish.get(party) not in early)
 
     def hold(
         self,

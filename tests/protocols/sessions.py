@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from conversation import Room
+from conversation import Room, least_threshold
 from hypothesis import settings
 from hypothesis import strategies as st
 
@@ -56,11 +56,7 @@ class Session:
         return {party: round_ for party, round_ in enumerate(self.vanish) if round_ is not None}
 
     def t(self, clients: int) -> int:
-        """2t > n + c, or t > c; written down a second time, from PROTOCOLS."""
-        least = 2 if self.variant is Variant.CURIOUS else 1
-        while not (2 * least > clients + self.c if self.variant is Variant.ACTIVE else least > self.c):
-            least += 1
-        return max(least, self.threshold)
+        return max(least_threshold(self.variant, clients, self.c), self.threshold)
 
     @property
     def floor(self) -> int:
@@ -71,22 +67,7 @@ class Session:
 
     def survivors(self) -> frozenset[PartyId] | None:
         """U3 of a session that ends with a sum; None where too few are left at some point."""
-        u1 = self._answering(Round.ADVERTISE)
-        if not self.acceptable(len(u1)):
-            return None
-        t, enough = self.t(len(u1)), max(self.t(len(u1)), self.floor)
-        u2 = self._answering(Round.ADVERTISE, Round.SHARE)
-        u3 = u2 & self._answering(Round.MASKED_INPUT)
-        u4 = u3 & self._answering(Round.CONFIRM) if self.variant is Variant.ACTIVE else u3
-        u5 = u4 & self._answering(Round.UNMASK)
-        if min(len(u2), len(u3)) < enough or len(u5) < t:
-            return None
-        if self.variant is Variant.ACTIVE and u2 - u3 and u3 - u5:
-            return u3 if len(u5 & self._answering(Round.FALLBACK)) >= t else None
-        return u3
-
-    def _answering(self, *rounds: Round) -> frozenset[PartyId]:
-        return frozenset(PartyId(party) for party in range(self.n) if self.vanish[party] not in rounds)
+        return self.room().expected(self.losses)
 
 
 @st.composite

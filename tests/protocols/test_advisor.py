@@ -2,7 +2,6 @@
 
 import math
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from conversation import Room
@@ -12,12 +11,12 @@ from sessions import bounded
 
 from mpc.field import PrimeField
 from protocols import costs
-from protocols.advisor import CHEAP_SECONDS, advise, recommend
+from protocols.advisor import CHEAP_SECONDS, advise, reconsider, resolve
 from protocols.errors import SERVER
 from protocols.machine import Finished
 from protocols.messages import Round
 from protocols.plans import AGGREGATORS, LARGEST_MESH
-from protocols.session import TEST_WIRE, WIRE, Variant, VectorSpec
+from protocols.session import PROTOCOLS, TEST_WIRE, WIRE, Variant, VectorSpec
 
 NAMES = ["secagg", "secagg+", "mesh", "committee", "lightsecagg"]
 TEST_NAME = len(TEST_WIRE) - len(WIRE)  # a seeded session's invitation is longer by the name of its wire
@@ -76,10 +75,9 @@ def test_the_field_holds_the_sum_and_no_more(parties, bits):
     assert advise(parties, 0.05, 0.05).rows["secagg"].bits == bits
 
 
-def test_every_protocol_has_a_row_and_says_whether_it_is_built():
+def test_every_protocol_has_a_row():
     advice = advise(50, 0.1, 0.05)
-    assert list(advice.rows) == NAMES
-    assert [name for name, row in advice.rows.items() if row.built] == ["secagg"]
+    assert list(advice.rows) == NAMES == list(PROTOCOLS)
     assert all(row.feasible and row.protects for row in advice.rows.values())
     assert (advice.setting.colluding, advice.setting.lost) == (2, 5)
 
@@ -116,7 +114,6 @@ def test_claims_stay_within_the_specification():
     assert "23 honest inputs or more, or nothing" in protects  # t - c = 28 - 5
     sparse = advise(50, 0.1, 0.1).rows["secagg+"].protects
     assert "23 honest inputs or more" in sparse  # half of 45
-    assert sparse.startswith("planned against")
 
 
 def test_what_cannot_be_met_has_null_figures_the_reason_and_the_nearest_setting():
@@ -150,17 +147,10 @@ def test_a_mesh_of_many_is_refused_with_the_largest_that_can():
     assert row.nearest.parties == LARGEST_MESH
 
 
-def all_built(advice):
-    return {name: replace(row, built=True) for name, row in advice.rows.items()}
-
-
-def test_a_large_cohort_takes_the_sparse_graph_once_it_is_built():
+def test_a_large_cohort_takes_the_sparse_graph():
     advice = advise(10_000, 0.05, 0.05)
-    assert advice.recommended == "secagg"
-    assert "not built yet" in advice.reason
-    name, reason = recommend(advice.setting, all_built(advice))
-    assert name == "secagg+"
-    assert "62 share holders" in reason
+    assert advice.recommended == "secagg+"
+    assert "62 share holders" in advice.reason
 
 
 @pytest.mark.parametrize(
@@ -168,23 +158,21 @@ def test_a_large_cohort_takes_the_sparse_graph_once_it_is_built():
 )
 def test_no_sparse_graph_where_the_fractions_round_to_none(dropout, corrupt, none):
     advice = advise(5, dropout, corrupt, adversary="curious", dimension=10**8)  # the published rule gives degree 2
-    name, reason = recommend(advice.setting, all_built(advice))
+    name, reason = advice.recommended, advice.reason
     assert name == "secagg"
     assert f"no {none} party of 5" in reason
     assert advice.rows["secagg"].work_seconds > CHEAP_SECONDS
 
 
 def test_no_sparse_graph_where_none_is_corrupt_however_many_there_are():
-    advice = advise(10_000, 0.05, 0.0)
-    assert recommend(advice.setting, all_built(advice))[0] == "secagg"
+    assert advise(10_000, 0.05, 0.0).recommended == "secagg"
 
 
 def test_no_sparse_graph_where_the_complete_one_costs_under_a_tenth_of_a_second():
     small, large = advise(50, 0.1, 0.05, keystream_gbps=6.0), advise(500, 0.1, 0.05, keystream_gbps=6.0)
     assert small.rows["secagg"].work_seconds < CHEAP_SECONDS < large.rows["secagg"].work_seconds
-    name, reason = recommend(small.setting, all_built(small))
-    assert (name, "costs" in reason) == ("secagg", True)
-    assert recommend(large.setting, all_built(large))[0] == "secagg+"
+    assert (small.recommended, "costs" in small.reason) == ("secagg", True)
+    assert large.recommended == "secagg+"
 
 
 @pytest.mark.slow
@@ -197,8 +185,8 @@ def test_no_sparse_graph_where_the_complete_one_costs_under_a_tenth_of_a_second(
 )
 def test_the_two_rules_hold_for_every_setting(n, dropout, corrupt, adversary):
     advice = advise(n, dropout / 100, corrupt / 100, adversary=adversary, keystream_gbps=5.0)
-    name, reason = recommend(advice.setting, all_built(advice))
-    assert reason
+    name = advice.recommended
+    assert advice.reason
     if name is not None:
         assert advice.rows[name].feasible
     if name == "secagg+":
@@ -243,3 +231,65 @@ def test_a_million_parties_are_advised():
     advice = advise(10**6, 0.05, 0.05)
     assert (advice.rows["secagg+"].degree, advice.rows["secagg+"].threshold) == (74, 52)
     assert advice.rows["secagg+"].bytes_up < advice.rows["secagg"].bytes_up / 100
+
+
+# "auto", and after a round
+
+
+@pytest.mark.parametrize(
+    ("parties", "colluding", "losses", "variant", "name"),
+    [
+        (5, 2, 1, Variant.ACTIVE, "secagg"),
+        (5, 2, 1, Variant.CURIOUS, "secagg"),
+        (1000, 50, 50, Variant.ACTIVE, "secagg+"),
+        (1000, 0, 50, Variant.ACTIVE, "secagg"),
+    ],
+)
+def test_auto_stands_for_what_the_advisor_recommends_for_the_counts(parties, colluding, losses, variant, name):
+    chosen, reason = resolve(parties, colluding, losses, variant)
+    assert chosen == name
+    assert reason
+
+
+@bounded(20)
+@given(st.integers(3, 200), st.data(), st.sampled_from(Variant))
+@pytest.mark.slow
+def test_auto_never_goes_below_what_the_consortium_states(n, data, variant):
+    losses = data.draw(st.integers(0, n - 1))
+    colluding = data.draw(st.integers(0, n - 1))
+    try:
+        chosen, _ = resolve(n, colluding, losses, variant)
+    except ValueError:
+        return
+    adversary = "curious" if variant is Variant.CURIOUS else "malicious"
+    row = advise(n, losses / n, colluding / n, adversary=adversary).rows[chosen]
+    assert row.feasible
+    assert row.variant == variant
+    assert chosen not in ("mesh", "committee")
+
+
+def test_auto_is_refused_where_nothing_meets_the_numbers():
+    with pytest.raises(ValueError, match="no protocol withstands 3 corrupt and 2 lost of 5"):
+        resolve(5, 3, 2, Variant.ACTIVE)
+
+
+def test_after_a_round_the_advisor_says_what_the_observed_losses_would_change():
+    said = reconsider("secagg+", 1000, 50, planned=50, lost=100, variant=Variant.ACTIVE)
+    assert said == (
+        "100 of 1000 parties were lost and 50 planned for: with so many it would be degree 78 in place of 52 and "
+        "threshold 52 in place of 37"
+    )
+    assert reconsider("secagg+", 1000, 50, planned=50, lost=50, variant=Variant.ACTIVE) is None
+    assert reconsider("secagg", 5, 2, planned=1, lost=1, variant=Variant.ACTIVE) is None
+    assert reconsider("secagg", 5, 2, planned=1, lost=0, variant=Variant.ACTIVE) is None
+
+
+def test_after_a_round_that_lost_more_than_the_protocol_stands_it_says_so():
+    said = reconsider("secagg", 5, 2, planned=1, lost=2, variant=Variant.ACTIVE)
+    assert said.startswith("2 of 5 parties were lost and 1 planned for: secagg does not stand that beside 2 colluding")
+
+
+def test_after_a_round_another_protocol_is_named_where_it_would_be_taken():
+    said = reconsider("secagg", 1000, 50, planned=0, lost=50, variant=Variant.ACTIVE)
+    assert "with so many secagg+ would be taken" in said
+    assert reconsider("mesh", 50, 5, planned=5, lost=6, variant=Variant.ACTIVE) is None  # people chose it

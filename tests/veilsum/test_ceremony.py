@@ -151,6 +151,7 @@ def test_the_protocol_and_what_belongs_to_it_are_in_the_file_and_shown(place):
     [
         ({"protocol": "secsum"}, "secsum"),
         ({"aggregators": "a"}, "aggregators belong to the protocol 'committee'"),
+        ({"protocol": "lightsecagg", "rounds-per-epoch": 2}, "lightsecagg has no epochs"),
         ({"rounds-per-epoch": 1001}, "rounds_per_epoch is a number from 1 to 1000"),
     ],
 )
@@ -165,7 +166,7 @@ def test_a_protocol_that_finds_no_numbers_refuses_the_terms_with_its_remedy(plac
         raise ValueError("plan for fewer losses")
 
     place.consortium.unlink()
-    monkeypatch.setattr("veilsum.ceremony.agreement.family_of", lambda name: replace(SECAGG, numbers=none_fit))
+    monkeypatch.setattr("veilsum.ceremony.agreement.family_of", lambda *_: replace(SECAGG, numbers=none_fit))
     assert "secagg among 4 members: plan for fewer losses" in place.create(["a", "b", "c", "d"]).complaint
     assert not place.consortium.exists()
 

@@ -99,7 +99,9 @@ def numbers_of(consortium: Consortium) -> Mapping[str, int]:
         raise Fault(f"this version does not run {consortium.protocol}: use one of {', '.join(FAMILIES)}")
     params = consortium.params(consortium.subject(bytes(32)), VectorSpec(1, M31), bytes(32))
     try:
-        return family_of(consortium.protocol).numbers(params, len(consortium.members))
+        return family_of(consortium.protocol, consortium.rounds_per_epoch).numbers(params, len(consortium.members))
+    except KeyError as exc:
+        raise Fault(f"{consortium.protocol} has no epochs: leave --rounds-per-epoch out") from exc
     except ValueError as exc:
         raise Fault(f"{consortium.protocol} among {len(consortium.members)} members: {exc}") from exc
 

@@ -1,9 +1,5 @@
 """Carries out what the search found: from the bytes that real clients gave away to the sum of their inputs."""
 
-from lying import parties
-from search import Finding
-from views import Playbook, Symbol, View
-
 from mpc import shamir
 from mpc.field import M31, FieldVector
 from mpc.keys import AgreementKey, AgreementSecret
@@ -11,7 +7,9 @@ from mpc.prg import Seed, expand
 from protocols.errors import PartyId
 from protocols.masking import PAIRWISE_MASK, SELF_MASK
 from protocols.secagg import bindings
-from protocols.secagg.states import AwaitingShares
+from simulations.attacks.lying import parties
+from simulations.attacks.search import Finding
+from simulations.attacks.views import Playbook, Symbol, View
 
 
 class Attack:
@@ -67,9 +65,7 @@ class Attack:
 
     def _mask_secret(self, party: PartyId) -> AgreementSecret | None:
         if party in self._colluders:
-            state = self._server.clients[party]._state
-            assert isinstance(state, AwaitingShares)
-            return state.mask_secret
+            return self._server.mask_secret(party)
         try:
             return AgreementSecret.from_bytes(shamir.from_limbs(self._rebuild("s", party)))
         except shamir.NotEnoughShares:
