@@ -54,7 +54,7 @@ class Contributing:
         self._ready = not trains
         self._waiting: deque[Any] = deque()  # what needs the input, and what came after it
         self._room = most_waiting
-        self._uploads: deque[bytes] = deque()  # the first of them is offered
+        self._outgoing: deque[tuple[Kind, bytes]] = deque()  # an upload that is offered, and what follows it
 
     @property
     def outcome(self) -> Outcome | None:
@@ -89,14 +89,14 @@ class Contributing:
 
     def granted(self) -> None:
         """The coordinator takes the upload now that we offered."""
-        if self._uploads:
-            body = self._uploads.popleft()
-            self._peer.post(Kind.UPLOAD, *in_session(self.task.session, body), progress=self._on_upload)
-            self._offer()
+        if self._outgoing:
+            kind, body = self._outgoing.popleft()
+            self._peer.post(kind, *in_session(self.task.session, body), progress=self._on_upload)
+            self._go_on()
 
     def give_up(self, reason: AbortReason) -> None:
         """Ends it here and erases the secrets; nobody is told."""
-        self._uploads.clear()
+        self._outgoing.clear()
         self._client.abort(reason)
 
     async def _deliver(self, message: Any) -> None:
@@ -115,15 +115,17 @@ class Contributing:
             self._post(envelope.message)
 
     def _post(self, message: Any) -> None:
+        """All leave in their order: what follows an upload waits for its grant."""
         self._before_send(self.task.fl_round, message)
-        body = self._family.codec.encode(message)
-        if not isinstance(message, self._family.uploads):
-            self._peer.post(Kind.MESSAGE, *in_session(self.task.session, body))
-            return
-        self._uploads.append(body)
-        if len(self._uploads) == 1:
-            self._offer()
+        kind = Kind.UPLOAD if isinstance(message, self._family.uploads) else Kind.MESSAGE
+        self._outgoing.append((kind, self._family.codec.encode(message)))
+        if len(self._outgoing) == 1:
+            self._go_on()
 
-    def _offer(self) -> None:
-        if self._uploads:
-            self._peer.say(Offer(self.task.session, len(self._uploads[0])))
+    def _go_on(self) -> None:
+        """Up to the next upload, which is offered."""
+        while self._outgoing and self._outgoing[0][0] is Kind.MESSAGE:
+            _, body = self._outgoing.popleft()
+            self._peer.post(Kind.MESSAGE, *in_session(self.task.session, body))
+        if self._outgoing:
+            self._peer.say(Offer(self.task.session, len(self._outgoing[0][1])))
