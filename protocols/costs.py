@@ -1,13 +1,31 @@
 """What a session sends: bytes of messages as formulas, so that a session of a million need not be held to be priced.
 
-`secagg`, `epoch` and `lightsecagg` follow their messages field by field and the tests hold them to encoded sessions;
-the others follow PROTOCOLS 3B to 3D. All are of a session in which `lost` of n parties vanish before their input
-leaves, and none after.
+`secagg`, `epoch`, `committee` and `lightsecagg` follow their messages field by field and the tests hold them to encoded
+sessions; the others follow PROTOCOLS 3B and 3C. All are of a session in which `lost` of n parties vanish before their
+input leaves, and none after.
 """
 
 from dataclasses import dataclass
 
+from protocols.committee.messages import (
+    AdvertiseKey,
+    Card,
+    Certificate,
+    Certify,
+    Checks,
+    CheckValues,
+    Committee,
+    Contribution,
+    Delivery,
+    Offer,
+    Receipt,
+    Receipts,
+    SumShare,
+    Vow,
+    Vows,
+)
 from protocols.epoch.messages import RoundStart
+from protocols.errors import PartyId
 from protocols.lightsecagg import messages as light
 from protocols.messages import (
     CODEC,
@@ -32,7 +50,6 @@ BUNDLE = 86  # two shares and a tag
 MERKLE_ABOVE = 1_000  # parties from which on a sparse graph's roster is a root, with an opening for each neighbour
 TAG = 16
 MESH_SHARE = 36
-CONFIDENCE_BITS = 64  # of the canaries, and of the committee's degree check
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +179,57 @@ def mesh(session: Session) -> Traffic:
 
 
 def committee(session: Session, aggregators: int, packed: int) -> Traffic:
-    """A m / ell elements up, sealed to each of A aggregators; the card and the sum down. [PROTOCOLS 3D]"""
-    bits = session.spec.field.bits
-    blocks = -(-session.spec.masked_length // packed) + -(-CONFIDENCE_BITS // bits)
-    sealed = session.elements(blocks) + TAG
-    up = aggregators * sealed + 2 * KEY + SIGNATURE
-    down = aggregators * (KEY + SIGNATURE) + session.result
-    sums = aggregators * session.elements(blocks)
-    return Traffic(up, down, session.left * up + session.n * down + sums)
+    """A m / ell elements up, as `protocols/committee` speaks it: every field. [PROTOCOLS 3D]
+
+    The n are clients; A more parties, of the numbers that follow, aggregate and contribute nothing.
+    """
+    n, left, elements = session.n, session.left, session.elements
+    blocks, kappa = -(-session.spec.masked_length // packed), session.spec.canaries
+    piece = elements(blocks + kappa) + TAG
+    number = (_party(n + aggregators) * (n + aggregators) - _party(n) * n) / aggregators
+    signature, clients = _bytes(SIGNATURE), _bitmap(n)
+
+    def of_each(value: float) -> float:
+        return _list(aggregators, 1 + number + value)
+
+    key = number + 2 * _bytes(KEY) + signature
+    card = _list(aggregators, 1 + key), signature
+    contribution = _message(Contribution, _bytes(KEY), signature, _bytes(aggregators * piece))
+    invitation = _committee_invitation(session, aggregators)
+    result = _message(Result, clients, _bytes(KEY), of_each(signature), signature, _bytes(session.result))
+    receipt = clients + _bytes(KEY) + signature
+    values = elements(left * kappa)
+    said = (
+        _message(AdvertiseKey, key)
+        + _message(Receipt, receipt)
+        + _message(Vow, signature)
+        + _message(CheckValues, signature, _bytes(values))
+        + _message(Certify, signature)
+        + _message(SumShare, signature, _bytes(elements(blocks)))
+    )
+    delivery = _message(Delivery, _party(n), _bytes(KEY), signature, _bytes(KEY * aggregators), _bytes(piece))
+    told = (
+        invitation
+        + _message(Committee, *card)
+        + left * delivery
+        + _message(Offer, clients, signature, _bytes(KEY * left))
+        + _message(Receipts, of_each(1 + receipt))
+        + _message(Vows, of_each(signature))
+        + _message(Checks, of_each(signature), _bytes(aggregators * values))
+        + _message(Certificate, of_each(signature))
+        + result
+    )
+    clients_traffic = session.traffic((0, invitation + _message(Card, *card)), (contribution, result))
+    assert clients_traffic.server is not None
+    server = clients_traffic.server + round(aggregators * (said + told))
+    return Traffic(clients_traffic.up, clients_traffic.down, server)
+
+
+def _committee_invitation(session: Session, aggregators: int) -> int:
+    subject = Subject(NO_RECORD, 1, NO_RECORD, NO_RECORD, NO_RECORD, NO_RECORD)
+    apart = frozenset(map(PartyId, range(session.n, session.n + aggregators)))
+    params = SessionParams(subject, session.spec, NO_RECORD, 0, protocol="committee", aggregators=apart)
+    return len(CODEC.encode(Invitation(params)))
 
 
 def lightsecagg(session: Session, pieces: int) -> Traffic:

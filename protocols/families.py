@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from protocols.committee.family import COMMITTEE
 from protocols.epoch.family import EPOCHS
 from protocols.family import Family
 from protocols.lightsecagg.family import LIGHTSECAGG
@@ -11,7 +12,7 @@ from protocols.mesh.family import MESH
 from protocols.secagg.family import SECAGG
 
 FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
-    {family.name: family for family in (SECAGG, MESH, LIGHTSECAGG)}
+    {family.name: family for family in (SECAGG, MESH, LIGHTSECAGG, COMMITTEE)}
 )
 
 _EPOCHS: Final[Mapping[str, Family]] = MappingProxyType({EPOCHS.name: EPOCHS})  # their rounds have secagg's names

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from committee_room import CommitteeRoom
+from committee_room import require_discretion as committee_discretion
 from conversation import Room
 from epoch_room import EpochRoom, LaterRoom
 from light_room import LightRoom
@@ -27,7 +29,7 @@ from protocols.wire import PartySet
 
 Frames = list[tuple[PartyId, PartyId, bytes]]
 EPOCHS = family_of("secagg", 2)
-LARGE_FIELDS = frozenset(FIELDS) - {"5"}
+LARGE_FIELDS = frozenset(FIELDS) - {"5"}  # a share point for each party, and a place for each piece or packed secret
 Discretion = Callable[[Frames, "AnyRoom"], None]
 
 
@@ -135,6 +137,15 @@ def _bonawitz(variant: Variant) -> Callable[..., Room]:
     return lambda **given: Room(variant=variant, **given)
 
 
+def _committee_discretion(frames: Frames, room: AnyRoom) -> None:
+    committee_discretion(frames, room.parties)
+
+
+def _apart(**given: Any) -> CommitteeRoom:
+    """The aggregators contribute nothing: as many of them as there are clients."""
+    return CommitteeRoom(aggregators=given["clients"], **given)
+
+
 CASES = (
     Case("secagg-active", FAMILIES["secagg"], Variant.ACTIVE, _bonawitz(Variant.ACTIVE), _bonawitz_discretion),
     Case("secagg-curious", FAMILIES["secagg"], Variant.CURIOUS, _bonawitz(Variant.CURIOUS), _bonawitz_discretion),
@@ -152,4 +163,6 @@ CASES = (
         "lightsecagg-curious", FAMILIES["lightsecagg"], Variant.CURIOUS, _light(Variant.CURIOUS), _light_discretion,
         fields=LARGE_FIELDS,
     ),
+    Case("committee", FAMILIES["committee"], Variant.ACTIVE, CommitteeRoom, _committee_discretion, fields=LARGE_FIELDS),
+    Case("committee-apart", FAMILIES["committee"], Variant.ACTIVE, _apart, _committee_discretion, fields=LARGE_FIELDS),
 )  # fmt: skip
