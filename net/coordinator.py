@@ -164,11 +164,18 @@ class _Coordinator:
 
         params = await trio.to_thread.run_sync(self._params, held)
         keys = self._consortium.members_by_id
-        present = {party: keys[party] for party in members}
-        server = self._collector(params, identity=self._identity, members=present)
-        limits = self._family.limits(params, len(keys))
+        server = self._collector(params, identity=self._identity, members=dict(keys))
         meter = Meter(members)
-        collecting = Collecting(self._family, server, self._sessions, members, self.hall, limits=limits, settle=settle)
+        collecting = Collecting(
+            self._family,
+            server,
+            self._sessions,
+            members,
+            self.hall,
+            absent=frozenset(keys) - members.keys(),
+            limits=self._family.limits(params, len(keys)),
+            settle=settle,
+        )
         outcome = await collecting.run(self._policy)
         report = meter.report(held.fl_round, server, outcome, frozenset(keys))
         self._on_report(report)

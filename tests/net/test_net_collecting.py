@@ -134,7 +134,7 @@ async def seconds_until_stalled(peer, size):
         collecting._uploads.end(0)
 
     hall = SimpleNamespace(report=report)
-    collecting = Collecting(SECAGG, SimpleNamespace(), 1, {0: peer}, hall, limits=None, settle=None)
+    collecting = Collecting(SECAGG, SimpleNamespace(), 1, {0: peer}, hall, absent=frozenset(), limits=None, settle=None)
     turn = collecting._uploads.granted[0] = Turn(size)
     start = trio.current_time()
     await collecting._watch(0, peer, turn)
