@@ -68,7 +68,7 @@ def demo(
     out: Annotated[Path | None, typer.Option(help="A new folder that keeps all files.", show_default=False)] = None,
     json: Annotated[bool, typer.Option("--json", help="The last line of standard output is JSON.")] = False,
 ) -> None:
-    """Train a fraud model on this machine: one coordinator and some banks, each its own process, and lose banks."""
+    """Train a fraud model on this machine: some banks and their coordinator, each its own process, and lose banks."""
     from veilsum.demo.plan import plan
 
     own = _own_data(data, label, positive)
