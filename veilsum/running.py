@@ -12,7 +12,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from net.config import load_consortium, load_coordinator, load_party
 from net.events import Happened, PartyEvent
 from net.report import OnReport, SessionReport
+from protocols.advisor import reconsider
 from protocols.errors import PartyId
+from protocols.roster import Consortium
 from veilsum.join import contribute, serve
 from veilsum.logs import LogFormat, set_up_logging, tell
 
@@ -58,14 +60,36 @@ def _coordinate(file: Path, logger: logging.Logger) -> None:
 
 
 def _reporting(consortium: Path, logger: logging.Logger, event: str | None = None) -> OnReport:
-    """A line for each session, with names. event: None: by how it ended."""
-    members = load_consortium(consortium).members
+    """A line for each session, with names, and one where its losses speak for other terms. event: None: by how it
+    ended.
+    """
+    agreed = load_consortium(consortium)
+    advise = _advising(agreed)
 
     def on_report(report: SessionReport) -> None:
         what = event or ("summed" if report.included else "aborted")
-        tell(logger, what, report.fl_round, _report_line(report, lambda party: members[party].name))
+        tell(logger, what, report.fl_round, _report_line(report, lambda party: agreed.members[party].name))
+        if said := advise(report):
+            tell(logger, "advice", report.fl_round, said)
 
     return on_report
+
+
+def _advising(agreed: Consortium) -> Callable[[SessionReport], str | None]:
+    """What the advisor would change for the most parties that a session has lost so far; said once."""
+    most = agreed.losses
+
+    def advise(report: SessionReport) -> str | None:
+        nonlocal most
+        lost = len(report.dropped.keys() | report.absent)
+        if lost <= most:
+            return None
+        most = lost
+        return reconsider(
+            agreed.protocol, len(agreed.members), agreed.colluding, agreed.losses, lost, agreed.variant
+        )  # fmt: skip
+
+    return advise
 
 
 _TEXTS: Final = {

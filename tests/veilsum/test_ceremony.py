@@ -129,6 +129,18 @@ def test_toml_is_written_so_that_it_reads_back():
 # --- the consortium's file ---
 
 
+def test_auto_is_resolved_when_the_file_is_made_and_the_name_is_written_down(place):
+    place.consortium.unlink()
+    said = place.create(["a", "b", "c", "d"], protocol="auto")
+    assert "secagg: the fractions come to no corrupt party of 4" in said.err
+    assert load_consortium(place.consortium).protocol == "secagg"
+
+
+def test_auto_is_refused_in_one_line_where_nothing_meets_the_numbers(place):
+    said = place.create(["a", "b", "c", "d"], colluding=3, losses=1, protocol="auto")
+    assert "no protocol withstands 3 corrupt and 1 lost of 4" in said.complaint
+
+
 def test_creating_prints_the_threshold_and_every_fingerprint(place):
     place.consortium.unlink()
     said = place.create(["a", "b", "c", "d"], losses=0, colluding=1)

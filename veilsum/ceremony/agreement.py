@@ -7,6 +7,7 @@ from typing import Any, Final
 from mpc.field import M31
 from net.config import dump_consortium, load_card, load_consortium
 from net.store import write_whole
+from protocols.advisor import resolve
 from protocols.families import FAMILIES, family_of
 from protocols.roster import Card, Consortium, ConsortiumError
 from protocols.session import Variant, VectorSpec, smallest_cohort
@@ -45,8 +46,7 @@ def create(
     for a training that another framework runs. aggregators: names of members, of a committee.
     Raises Fault, WrongUsage, ConfigError: among them where colluding + 2 losses is not below the number of members.
     """
-    head = None if coordinator is None else load_card(coordinator)
-    cards = [card for card in map(load_card, members) if card != head]
+    head, cards = _load_cards(members, coordinator)
     try:
         consortium = Consortium(
             name=name,
@@ -67,6 +67,21 @@ def create(
         raise Fault(str(exc)) from exc
     write_new(out, dump_consortium(consortium))
     return consortium
+
+
+def choose(members: Sequence[Path], coordinator: Path | None, colluding: int, losses: int) -> tuple[str, str]:
+    """The protocol that the advisor takes for so many members, and why. Raises Fault where none meets the numbers."""
+    _, cards = _load_cards(members, coordinator)
+    try:
+        return resolve(len(cards), colluding, losses, Variant.ACTIVE)
+    except ValueError as exc:
+        raise Fault(str(exc)) from exc
+
+
+def _load_cards(members: Sequence[Path], coordinator: Path | None) -> tuple[Card | None, list[Card]]:
+    """The coordinator's, and the others among those of the members."""
+    head = None if coordinator is None else load_card(coordinator)
+    return head, [card for card in map(load_card, members) if card != head]
 
 
 def _training(schema: Path | None, plan: Path | None, model: str, rounds: int) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
+import click
 import typer
 
 from veilsum.commands.parsing import ManyMembers
 from veilsum.demo.options import Model, Protocol
+
+AUTO = "auto"
 
 app = typer.Typer(help="The public file that all banks hold alike: who takes part, on which terms, training what.")
 
@@ -52,15 +55,24 @@ def create(
     name: Annotated[str, typer.Option(help="1 to 64 of a-z, 0-9 and -.")] = "consortium",
     rounds: Annotated[int, typer.Option(min=1, help="Training rounds.")] = 10,
     model: Annotated[Model, typer.Option(help="What is trained.")] = Model.LINEAR,
-    protocol: Annotated[Protocol, typer.Option(help="What makes the sums.")] = Protocol.SECAGG,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            click_type=click.Choice((AUTO, *(one.value for one in Protocol))),
+            help=f"What makes the sums; {AUTO}: what advise recommends.",
+        ),
+    ] = Protocol.SECAGG.value,
     aggregators: Annotated[
         str, typer.Option(metavar="NAME,...", help="Of a committee: members that aggregate and contribute nothing.")
     ] = "",
     rounds_per_epoch: Annotated[int, typer.Option(min=1, help="Sums that follow one exchange of keys.")] = 1,
 ) -> None:
     """Write the consortium's file. Refused unless colluding + 2 losses is below the number of banks."""
-    from veilsum.ceremony.agreement import create, described
+    from veilsum.ceremony.agreement import choose, create, described
 
+    if protocol == AUTO:
+        protocol, reason = choose(members, coordinator, colluding, losses)
+        typer.echo(f"{protocol}: {reason}", err=True)
     consortium = create(
         out,
         members=members,
@@ -72,7 +84,7 @@ def create(
         name=name,
         rounds=rounds,
         model=model.value,
-        protocol=protocol.value,
+        protocol=protocol,
         aggregators=[name for name in aggregators.split(",") if name],
         rounds_per_epoch=rounds_per_epoch,
     )
