@@ -28,7 +28,7 @@ LIVES_IN = {
     "anyio": ("fl_integration/waiting.py",),
     "sqlite3": ("net/store.py",),
     "filelock": ("net/ledger_file.py",),
-    "tomlkit": ("net/config.py",),
+    "tomlkit": ("net/config.py", "simulations/scenario.py"),
     "matplotlib": (),
     "torch": ("fl_integration/torch_models.py", "fl_integration/torch_client.py"),
     "sklearn": ("fl_integration/linear.py", "fl_integration/estimator.py"),
