@@ -135,6 +135,10 @@ class VirtualSession:
         ready = varied(device.training, device.training_spread, training) if seat in self._seats.contributors else 0.0
         return Seat(None, device, Pipe(device.up_mbps), Pipe(device.down_mbps), ready)
 
+    @property
+    def input_stage(self) -> str:
+        return self._family.input_stage.value
+
     # The whole of it
 
     def run(self) -> None:
@@ -222,7 +226,7 @@ class VirtualSession:
             self._vanish.update(dropout.seen(self._scenario.population, place, message))
 
     def _due_to_vanish(self, place: PartyId, stage: str) -> bool:
-        return place in self._vanish and (self._vanish[place] or self._family.input_stage.value) == stage
+        return place in self._vanish and (self._vanish[place] or self.input_stage) == stage
 
     def _vanish_now(self, place: PartyId, seat: Seat) -> None:
         assert seat.machine is not None

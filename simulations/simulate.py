@@ -35,8 +35,9 @@ class RoundResult:
 
     included: whose inputs are in the sum. exact: whether it is the sum of exactly these, and everybody who was given a
     sum was given this one; None where there is none. aborted: why there is none. virtual_seconds: until the server
-    ended, or the last peer. bytes_*: the most that one included party sent and heard, with frames; of all parties where
-    there is no sum. server_masks_expanded: keystreams that the server opened; None without a server. touched: parties
+    ended, or the last peer. recovery_seconds: of these, those after the round in which inputs leave; None where there
+    is no sum. bytes_*: the most that one included party sent and heard, with frames; of all parties where there is no
+    sum. server_masks_expanded: keystreams that the server opened; None without a server. touched: parties
     to whom a fault happened. wire: digest of all that was sent, in order. bytes_by_stage: (up, down), of all parties.
     """
 
@@ -46,6 +47,7 @@ class RoundResult:
     exact: bool | None
     aborted: str | None
     virtual_seconds: float
+    recovery_seconds: float | None
     bytes_up_per_client: int
     bytes_down_per_client: int
     server_masks_expanded: int | None
@@ -162,6 +164,7 @@ def result_of(session: VirtualSession, fl_round: int, *, measured: bool = False)
         exact=not session.wrong if finished else None,
         aborted=None if finished else _why(outcomes),
         virtual_seconds=session.ended or 0.0,
+        recovery_seconds=_after_input(session) if finished else None,
         bytes_up_per_client=max(tally.up[place] for place in counted),
         bytes_down_per_client=max(tally.down[place] for place in counted),
         server_masks_expanded=tally.server.streams if server else None,
@@ -185,6 +188,11 @@ def _who_decides(outcomes: Mapping[PartyId, Outcome | None]) -> list[Outcome | N
 def _why(outcomes: Mapping[PartyId, Outcome | None]) -> str:
     reasons = [outcome.reason.value for outcome in _who_decides(outcomes) if isinstance(outcome, Aborted)]
     return reasons[0] if reasons else "vanished"
+
+
+def _after_input(session: VirtualSession) -> float | None:
+    closed = [one.closed for one in session.tally.phases if one.name == session.input_stage]
+    return session.ended - closed[0] if closed and session.ended is not None else None
 
 
 def _by_stage(session: VirtualSession) -> dict[str, tuple[int, int]]:

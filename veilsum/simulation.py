@@ -1,7 +1,11 @@
 """What `veilsum simulate` does: a progress bar while it runs, a table for people, JSON for programs."""
 
 import json as jsonlib
+import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -10,21 +14,91 @@ from rich.table import Table
 
 from simulations.scenario import Scenario
 from simulations.simulate import Report, RoundResult, simulate
+from simulations.sweep import Cell, Engine, in_processes, run_sweep
+from veilsum.errors import Fault, WrongUsage
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def run_one(scenario: Scenario, *, measure: bool, json: bool) -> Report:
+@dataclass(frozen=True, slots=True)
+class Sweeping:
+    """The options of a sweep."""
+
+    out: Path | None
+    engine: str
+    workers: int | None
+    address: str | None
+
+    def runs_on(self) -> Engine:
+        if self.engine != "ray":
+            return in_processes(self.workers)
+        try:
+            from simulations.ray_engine import on_ray
+        except ModuleNotFoundError as exc:
+            raise Fault("--engine ray needs Ray: install veilsum[ray]") from exc
+        return on_ray(self.address)
+
+
+def run_one(scenario: Scenario, *, measure: bool, report: Path | None, json: bool) -> None:
     """One scenario, with the table on standard error where standard output is for JSON."""
     with progress() as bar:
         task = bar.add_task(f"{scenario.protocol}, {scenario.parties} parties", total=scenario.rounds)
-        report = simulate(
+        done = simulate(
             scenario,
             clock=time.process_time if measure else None,
             on_round=lambda _: bar.advance(task),
         )
-    Console(stderr=json, highlight=False).print(table(report))
+    Console(stderr=json, highlight=False).print(table(done))
+    if report is not None:
+        _drawing().report_of_run(done, report, command=_command())
     if json:
-        typer.echo(jsonlib.dumps(report.to_json()))
+        typer.echo(jsonlib.dumps(done.to_json()))
+
+
+def run_many(cells: list[Cell], sweeping: Sweeping, *, report: Path | None, json: bool) -> None:
+    """A sweep: its table goes to a file, what it comes to is shown."""
+    if sweeping.out is None:
+        raise WrongUsage("a sweep writes a table: say where with --out TABLE.csv")
+    engine = sweeping.runs_on()
+    with progress() as bar:
+        task = bar.add_task(f"{len(cells)} cells", total=len(cells))
+        rows = run_sweep(
+            cells, sweeping.out, engine=engine, on_cell=lambda finished: bar.update(task, completed=finished)
+        )
+    told = _counts(rows) | {"cells": len(cells), "table": str(sweeping.out)}
+    Console(stderr=json, highlight=False).print(
+        f"{told['cells']} cells, {told['sessions']} sessions: {told['exact']} with the exact sum, "
+        f"{told['aborted']} without a sum, {told['wrong']} with a wrong one; {told['table']}"
+    )
+    if report is not None:
+        first = {cell.scenario.protocol: cell.scenario for cell in reversed(cells)}
+        in_order = {name: first[name] for name in dict.fromkeys(cell.scenario.protocol for cell in cells)}
+        _drawing().report_of_sweep(rows, in_order, report, command=_command())
+    if json:
+        typer.echo(jsonlib.dumps(told))
+
+
+def _counts(rows: "pd.DataFrame") -> dict[str, Any]:
+    return {
+        "sessions": len(rows),
+        "exact": int(rows["exact"].eq(True).sum()),
+        "aborted": int(rows["aborted"].notna().sum()),
+        "wrong": int(rows["exact"].eq(False).sum()),
+    }
+
+
+def _drawing() -> Any:
+    try:
+        from simulations import report
+    except ModuleNotFoundError as exc:
+        raise Fault("--report needs matplotlib: install veilsum[report]") from exc
     return report
+
+
+def _command() -> str:
+    """As it was typed."""
+    return " ".join(["veilsum", *sys.argv[1:]])
 
 
 def progress() -> Progress:
