@@ -19,6 +19,7 @@ from simulations.simulate import Report, RoundResult
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS: Final = "osD^vP"
+LINES: Final = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 HATCHES: Final = ("", "///", "...", "xxx", "\\\\\\", "ooo")
 _WIDTH: Final = 6.6  # inches
 _STYLE: Final[Any] = {
@@ -157,7 +158,8 @@ def _groups(table: pd.DataFrame, series: str) -> Iterable[tuple[str, pd.DataFram
 
 
 def _line(axes: Axes, values: pd.Series, place: int, label: str) -> None:
-    style: Any = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)], "ms": 5, "lw": 1.4}
+    style: Any = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+    style |= {"ms": 7 - place % 4, "lw": 2 - 0.3 * (place % 4), "ls": LINES[place % len(LINES)]}  # none hides another
     axes.plot(values.index, values.to_numpy(), label=label, **style)
 
 

@@ -124,7 +124,7 @@ class VirtualSession:
         self._judged: tuple[PartySet, FieldVector] | None = None
         training = scenario.chance("training", fl_round)
         self.seats = {seat: self._sit(seat, training) for seat in seats.seats}
-        self.watched = next(seat for seat in seats.seats if seat not in plan.vanish)
+        self.watched = next((seat for seat in seats.seats if seat not in plan.vanish), seats.seats[0])
 
     def _sit(self, seat: PartyId, training: Any) -> Seat:
         network = self._scenario.network
