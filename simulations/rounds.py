@@ -32,7 +32,7 @@ class Gathering:
     policy: Policy
     opened: float
     name: str = field(init=False)
-    gave_up: bool = False
+    times_over: int = 0  # that its patience was
     expected: float | None = None  # the end that an event waits for
     arrivals: list[float] = field(default_factory=list, repr=False)
     _asked: frozenset[PartyId] = field(init=False, repr=False)

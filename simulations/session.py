@@ -355,12 +355,13 @@ class VirtualSession:
         seat = self.seats[place]
         if seat.machine is None or seat.gathering is not gathering or gathering.expected != end:
             return
-        if seat.machine.can_close or place == SERVER or gathering.gave_up:
+        gathering.times_over += 1
+        if seat.machine.can_close or place == SERVER or gathering.times_over > 2:
             self._close(place, seat, seat.machine)
             return
-        gathering.gave_up = True  # a peer first goes on without those that it waits for
-        self._agenda.at(end + gathering.patience, partial(self._patience_is_over, place, gathering, end))
-        for silent in sorted(seat.machine.waiting_for):
+        # a peer that cannot close gives those time who can, then goes on without whom it waits for, then gives up
+        self._agenda.at(self._agenda.now + gathering.patience, partial(self._patience_is_over, place, gathering, end))
+        for silent in sorted(seat.machine.waiting_for) if gathering.times_over == 2 else ():
             self._notice(place, silent, DropReason.TOO_SLOW)
 
     def _close(self, place: PartyId, seat: Seat, machine: Machine) -> None:
