@@ -136,6 +136,11 @@ class VirtualSession:
         return Seat(None, device, Pipe(device.up_mbps), Pipe(device.down_mbps), ready)
 
     @property
+    def total(self) -> FieldVector | None:
+        """The sum, once there is one that was judged right."""
+        return self._judged[1] if self._judged else None
+
+    @property
     def input_stage(self) -> str:
         return self._family.input_stage.value
 
