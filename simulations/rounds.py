@@ -47,12 +47,13 @@ class Gathering:
 
     @property
     def patience(self) -> float:
-        return self._waiting.limit
+        return self._waiting.policy.patience
 
     @property
     def over(self) -> float:
         """The second at which patience ends, as far as is known now."""
-        return self.opened + self._waiting.limit
+        hurries = self._waiting.policy.quantile is not None
+        return self.opened + self._waiting.limit(can_close=hurries and self.machine.can_close)
 
     def settled(self, now: float) -> bool:
         """After a call: whether there is nothing more to wait for."""
