@@ -8,8 +8,9 @@ from mpc.keys import SigningKey
 from mpc.randomness import SystemRandomness
 from net.workload import KnowsItsInput, Workload
 from protocols.errors import PartyId
+from protocols.family import ContributorOf
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Keeper, Ledger, differencing_key
-from protocols.secagg import Client
+from protocols.machine import Contributor
 from protocols.session import Subject, Terms
 
 
@@ -32,11 +33,13 @@ class Answered:
         self._keeper.write(ledger)
         self._ledger = ledger
 
-    def client(self, me: PartyId, identity: SigningKey, terms: Terms, payload: bytes) -> Client:
-        """The machine of the next session."""
+    def machine(
+        self, make: ContributorOf, me: PartyId, identity: SigningKey, terms: Terms, payload: bytes
+    ) -> Contributor:
+        """That of the next session."""
         if self._knowing and not self._knowing.retrains(payload):
             terms = replace(terms, retries_after_reveal=0)
-        return Client(
+        return make(
             me,
             identity=identity,
             terms=terms,

@@ -1,68 +1,69 @@
 """One session at the coordinator: drives the machine, says who may upload, gives up who is gone."""
 
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import trio
 
 from net.control import Grant, Offer, Over
 from net.framing import Kind
 from net.hall import Event, Hall, Joined, Left, Said, Sent, Stalled
-from net.peer import Peer, in_session, message_limit
+from net.peer import Peer, in_frame, in_session
 from net.policy import SLOWEST_UPLOAD, STALL, Policy, RoundPolicy, Waiting, gather
 from net.tasks import open_crew
 from net.workload import WorkloadRefused
 from protocols.errors import AbortReason, DropReason, PartyId, PeerMisbehaved, WireError
+from protocols.family import Family, Limits
 from protocols.machine import Aborted, Aggregate, Collector, Envelope, Finished, Outcome
-from protocols.messages import CODEC, MaskedInput, Message, Round
-from protocols.session import VectorSpec
 
 MOST_UPLOADS: Final = 2
 
 log = logging.getLogger("veilsum.coordinator")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Turn:
+    """One upload, of `size` bytes as it was offered."""
+
+    size: int
+
+
 @dataclass(slots=True)
 class Uploads:
-    """Who may upload a masked input: `most` at a time, in the order of their offers. [PROTOCOLS rule 11]"""
+    """Which parties may upload a message: `most` at a time, in the order of their offers. [PROTOCOLS rule 11]"""
 
     most: int = MOST_UPLOADS
-    granted: set[PartyId] = field(default_factory=set)
-    _offered: deque[PartyId] = field(default_factory=deque)
-    _seen: set[PartyId] = field(default_factory=set)
+    granted: dict[PartyId, Turn] = field(default_factory=dict)
+    _offered: dict[PartyId, Turn] = field(default_factory=dict)
 
     @property
     def somebody_waits(self) -> bool:
         return bool(self._offered)
 
-    def offer(self, party: PartyId) -> None:
-        """Each party once: what it offers again is ignored."""
-        if party not in self._seen:
-            self._seen.add(party)
-            self._offered.append(party)
+    def offer(self, party: PartyId, size: int) -> None:
+        """One at a time of each party: what it offers before that one is here is ignored."""
+        if party not in self._offered and party not in self.granted:
+            self._offered[party] = Turn(size)
 
     def end(self, party: PartyId) -> None:
         """It has uploaded, or it is gone."""
-        self.granted.discard(party)
-        if party in self._offered:
-            self._offered.remove(party)
+        self.granted.pop(party, None)
+        self._offered.pop(party, None)
 
-    def grant(self) -> list[PartyId]:
+    def grant(self) -> dict[PartyId, Turn]:
         """Those whose turn has come."""
-        turn: list[PartyId] = []
+        come: dict[PartyId, Turn] = {}
         while self._offered and len(self.granted) < self.most:
-            party = self._offered.popleft()
-            self.granted.add(party)
-            turn.append(party)
-        return turn
+            party = next(iter(self._offered))
+            come[party] = self.granted[party] = self._offered.pop(party)
+        return come
 
 
 class Collecting:
-    """One machine with the connections of those that it serves.
+    """One machine of a family, with the connections of those that it serves.
 
     settle: called with the aggregate before anybody is told that there is one. When it raises WorkloadRefused nobody
     is, and the session ends as aborted.
@@ -70,25 +71,29 @@ class Collecting:
 
     def __init__(
         self,
+        family: Family,
         machine: Collector,
         number: int,
         members: Mapping[PartyId, Peer],
         hall: Hall,
         *,
-        spec: VectorSpec,
+        limits: Limits,
         settle: Callable[[Aggregate], Awaitable[None]],
     ) -> None:
+        self._family = family
         self._machine = machine
         self._number = number
         self._peers = dict(members)
         self._hall = hall
-        self._upload_limit = spec.masked_size + message_limit(len(members))
+        self._limits = limits
         self._settle = settle
         self._uploads = Uploads()
         self._settled = False
 
     async def run(self, policy: Policy) -> Outcome:
         """The whole session."""
+        for peer in self._peers.values():
+            peer.deframer.limits[Kind.MESSAGE] = in_frame(self._limits.up)
         async with open_crew() as self._crew:
             try:
                 outcome = await self._run(policy)
@@ -107,8 +112,7 @@ class Collecting:
             await self._gather(policy.of(machine.round))
             if machine.outcome is not None:
                 break
-            if machine.round is Round.MASKED_INPUT:
-                self._end_uploads()
+            self._end_uploads()
             closing = machine.close_round if machine.can_close else partial(machine.abort, AbortReason.TOO_FEW)
             await self._step(closing)
         return machine.outcome
@@ -138,8 +142,7 @@ class Collecting:
                 await self._offered(party, size)
             case Sent(party, peer, self._number) if self._peers.get(party) is peer:
                 await self._deliver(party, event)
-
-            case Stalled(party, peer) if self._uploading(party, peer) and self._uploads.somebody_waits:
+            case Stalled(party, turn) if self._uploading(party, turn) and self._uploads.somebody_waits:
                 log.info("dropping %s: its upload stands still and others wait", self._hall.name(party))
                 await self._drop(party, DropReason.TOO_SLOW)
 
@@ -167,13 +170,12 @@ class Collecting:
 
     def _receive(self, party: PartyId, sent: Sent) -> list[Envelope]:
         try:
-            message: Message = CODEC.decode(sent.body)
+            message = self._family.codec.decode(sent.body)
         except WireError as exc:
             raise PeerMisbehaved(party, DropReason.MALFORMED, str(exc)) from exc
-        if isinstance(message, MaskedInput) is not sent.uploaded:
-            raise PeerMisbehaved(
-                party, DropReason.UNEXPECTED, "a masked input comes as an upload, and nothing else does"
-            )
+        if isinstance(message, self._family.uploads) is not sent.uploaded:
+            name = type(message).__name__
+            raise PeerMisbehaved(party, DropReason.UNEXPECTED, f"{name} {'as' if sent.uploaded else 'is'} an upload")
         if sent.uploaded and party not in self._uploads.granted and party not in self._machine.dropped:
             raise PeerMisbehaved(party, DropReason.UNEXPECTED, "an upload that nobody granted")
         return self._machine.receive(party, message)
@@ -181,43 +183,43 @@ class Collecting:
     # Uploads
 
     async def _offered(self, party: PartyId, size: int) -> None:
-        if self._machine.round is not Round.MASKED_INPUT or party not in self._machine.waiting_for:
+        if party not in self._machine.waiting_for:
             return
-        if size > self._upload_limit:
+        if size > self._limits.upload:
             await self._drop(party, DropReason.BAD_LENGTH)
             return
-        self._uploads.offer(party)
+        self._uploads.offer(party, size)
         self._grant()
 
     def _grant(self) -> None:
-        for party in self._uploads.grant():
+        for party, turn in self._uploads.grant().items():
             peer = self._peers[party]
-            peer.deframer.allow_one(Kind.UPLOAD, self._upload_limit)
+            peer.deframer.allow_one(Kind.UPLOAD, in_frame(turn.size))
             peer.say(Grant(self._number))
-            self._crew.start_soon(self._watch, party, peer)
+            self._crew.start_soon(self._watch, party, peer, turn)
 
-    def _uploading(self, party: PartyId, peer: Peer) -> bool:
-        return party in self._uploads.granted and self._peers.get(party) is peer
+    def _uploading(self, party: PartyId, turn: object) -> bool:
+        return self._uploads.granted.get(party) is turn
 
-    async def _watch(self, party: PartyId, peer: Peer) -> None:
+    async def _watch(self, party: PartyId, peer: Peer, turn: Turn) -> None:
         """Two that stand still, or send a byte now and then, must not keep all others from uploading."""
-        finish_by = trio.current_time() + STALL + self._upload_limit / SLOWEST_UPLOAD
-        while self._uploading(party, peer):
+        finish_by = trio.current_time() + STALL + turn.size / SLOWEST_UPLOAD
+        while self._uploading(party, turn):
             before = peer.deframer.arrived(Kind.UPLOAD)
             await trio.sleep(STALL)
             if peer.deframer.arrived(Kind.UPLOAD) == before or trio.current_time() > finish_by:
-                await self._hall.report(Stalled(party, peer))
+                await self._hall.report(Stalled(party, turn))
 
     def _end_uploads(self) -> None:
-        """U3 closes, or the session ends: what is still on its way is read past and forgotten."""
+        """The round closes, or the session ends: what is still on its way is read past and forgotten."""
         for party in self._uploads.granted:
             self._peers[party].deframer.discard(Kind.UPLOAD)
-        self._uploads = Uploads(most=0)
+        self._uploads = Uploads()
 
     # The machine: one call at a time, in a thread, because some take seconds
 
     async def _step(self, call: Callable[[], list[Envelope]]) -> None:
-        outgoing = await trio.to_thread.run_sync(partial(_encoded, call))
+        outgoing = await trio.to_thread.run_sync(partial(self._encoded, call))
         if isinstance(outcome := self._machine.outcome, Finished) and not self._settled:
             self._settled = True
             await self._settle(outcome.aggregate)
@@ -226,6 +228,5 @@ class Collecting:
                 if (peer := self._peers.get(party)) is not None:
                     peer.post(Kind.MESSAGE, *in_session(self._number, body))
 
-
-def _encoded(call: Callable[[], list[Envelope]]) -> list[tuple[tuple[Any, ...], bytes]]:
-    return [(envelope.recipients, CODEC.encode(envelope.message)) for envelope in call()]
+    def _encoded(self, call: Callable[[], list[Envelope]]) -> list[tuple[tuple[PartyId, ...], bytes]]:
+        return [(envelope.recipients, self._family.codec.encode(envelope.message)) for envelope in call()]

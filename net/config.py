@@ -19,7 +19,8 @@ from tomlkit.items import Table as TomlTable
 
 from net.errors import ConfigError
 from net.policy import ASSEMBLE, Policy, RoundPolicy
-from protocols.families import ROUND_NAMES
+from protocols.families import FAMILIES, ROUND_NAMES, family_of
+from protocols.family import Family
 from protocols.roster import Card, Consortium, ConsortiumError
 from protocols.session import (
     RETRIES_AFTER_REVEAL,
@@ -276,6 +277,18 @@ def load_consortium(path: Path) -> Consortium:
         )
     except ConsortiumError as exc:
         raise table.error(str(exc)) from exc
+
+
+def load_family(consortium: Consortium, path: Path) -> Family:
+    """The protocol that the file of this path agrees on. Raises ConfigError where this version does not run it."""
+    if consortium.protocol not in FAMILIES:
+        raise ConfigError(
+            f"{path}: this version does not run the protocol {consortium.protocol!r}: use one of {', '.join(FAMILIES)}"
+        )
+    family = family_of(consortium.protocol)
+    if consortium.variant not in family.variants:
+        raise ConfigError(f"{path}: {family.name} has no {consortium.variant.value} variant: agree on another one")
+    return family
 
 
 def dump_consortium(consortium: Consortium) -> str:

@@ -1,6 +1,7 @@
 """One session at a party: drives its client, holds back what needs the input until it is trained, waits for a grant."""
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -14,9 +15,9 @@ from net.framing import Kind
 from net.peer import Peer, in_session
 from net.workload import Held
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PeerMisbehaved, WireError
+from protocols.family import Family
 from protocols.ledger import Ledger
 from protocols.machine import Contributor, Envelope, Outcome
-from protocols.messages import CODEC, DeliverShares, MaskedInput, Message
 
 BeforeSend = Callable[[int, Any], None]
 """Called with the training step and a protocol message that is ready and has not left."""
@@ -30,21 +31,29 @@ log = logging.getLogger("veilsum.party")
 
 
 class Contributing:
-    """A task that this party has taken. `held`: what it trains from."""
+    """A task that this party has taken, with a machine of the family. `held`: what it trains from.
+
+    trains: False for a party that has no input and only aggregates. most_waiting: bytes of messages that may come while
+    it trains.
+    """
 
     def __init__(
         self,
         task: Task,
         held: Held,
+        family: Family,
         client: Contributor,
         peer: Peer,
         *,
+        trains: bool,
+        most_waiting: int,
         before_send: BeforeSend,
         on_upload: Progress,
         keep: Keep,
     ) -> None:
         self.task: Final = task
         self.held: Final = held
+        self._family = family
         self._client = client
         self._peer = peer
         self._before_send = before_send
@@ -52,9 +61,10 @@ class Contributing:
         self._keep = keep
         self._kept = client.ledger
         self._warned = 0
-        self._trained = False
-        self._delivery: DeliverShares | None = None
-        self._upload: bytes | None = None
+        self._ready = not trains
+        self._waiting: deque[Any] = deque()  # what needs the input, and what came after it
+        self._room = most_waiting
+        self._uploads: deque[bytes] = deque()  # the first of them is offered
 
     @property
     def outcome(self) -> Outcome | None:
@@ -66,35 +76,37 @@ class Contributing:
     async def receive(self, body: bytes) -> None:
         """An encoded message of the server. What it must not send ends the session here, and it is told."""
         try:
-            message: Message = CODEC.decode(body)
+            message = self._family.codec.decode(body)
         except WireError:
             await self._refuse(DropReason.MALFORMED)
             return
-        if self._trained or not isinstance(message, DeliverShares):
+        needs_input = self._family.held_back is not None and isinstance(message, self._family.held_back)
+        if self._ready or not (needs_input or self._waiting):
             await self._deliver(message)
-        elif self._delivery is None:
-            self._delivery = message
+        elif len(body) <= self._room and not (needs_input and self._waiting):
+            self._waiting.append(message)
+            self._room -= len(body)
         else:
             await self._refuse(DropReason.UNEXPECTED)
 
     async def trained(self, vector: FieldVector) -> None:
         """The input is there; what was held back goes in. Ignored when the session is over by now."""
-        self._trained = True
+        self._ready = True
         if self._client.outcome is None:
             await trio.to_thread.run_sync(self._set_input, vector)
-        delivery, self._delivery = self._delivery, None
-        if delivery is not None:
-            await self._deliver(delivery)
+        while self._waiting:
+            await self._deliver(self._waiting.popleft())
 
     def granted(self) -> None:
-        """The coordinator takes the upload now."""
-        if self._upload is not None:
-            self._peer.post(Kind.UPLOAD, *in_session(self.task.session, self._upload), progress=self._on_upload)
-            self._upload = None
+        """The coordinator takes the upload now that we offered."""
+        if self._uploads:
+            body = self._uploads.popleft()
+            self._peer.post(Kind.UPLOAD, *in_session(self.task.session, body), progress=self._on_upload)
+            self._offer()
 
     def give_up(self, reason: AbortReason) -> None:
         """Ends it here and erases the secrets; nobody is told."""
-        self._upload = None
+        self._uploads.clear()
         self._client.abort(reason)
 
     def _set_input(self, vector: FieldVector) -> None:
@@ -106,7 +118,7 @@ class Contributing:
                 f"install the same version on all sides"
             ) from exc
 
-    async def _deliver(self, message: Message) -> None:
+    async def _deliver(self, message: Any) -> None:
         try:
             await self._step(partial(self._client.receive, SERVER, message))
         except PeerMisbehaved as exc:
@@ -114,7 +126,7 @@ class Contributing:
             await self._refuse(exc.reason)
 
     async def _refuse(self, reason: DropReason) -> None:
-        self._delivery = None
+        self._waiting.clear()
         await self._step(partial(self._client.drop, SERVER, reason))
 
     async def _step(self, call: Callable[[], list[Envelope]]) -> None:
@@ -133,11 +145,16 @@ class Contributing:
             self._kept = self._client.ledger
         return envelopes
 
-    def _post(self, message: Message) -> None:
+    def _post(self, message: Any) -> None:
         self._before_send(self.task.fl_round, message)
-        body = CODEC.encode(message)
-        if isinstance(message, MaskedInput):
-            self._upload = body
-            self._peer.say(Offer(self.task.session, len(body)))
-        else:
+        body = self._family.codec.encode(message)
+        if not isinstance(message, self._family.uploads):
             self._peer.post(Kind.MESSAGE, *in_session(self.task.session, body))
+            return
+        self._uploads.append(body)
+        if len(self._uploads) == 1:
+            self._offer()
+
+    def _offer(self) -> None:
+        if self._uploads:
+            self._peer.say(Offer(self.task.session, len(self._uploads[0])))

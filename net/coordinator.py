@@ -1,8 +1,9 @@
 """The coordinator process: waits for the members, runs one session a training step, keeps the payload."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from typing import Final
 
@@ -10,7 +11,7 @@ import trio
 
 from mpc.randomness import SystemRandomness
 from net.collecting import Collecting
-from net.config import CoordinatorConfig, load_consortium
+from net.config import CoordinatorConfig, load_consortium, load_family
 from net.control import Finished as TrainingFinished
 from net.control import Ready, Refused, Task, Want
 from net.errors import ConfigError, NoResult, TlsError, TooFewParties
@@ -23,10 +24,8 @@ from net.tasks import open_crew, stop_on_sigterm
 from net.tls import Endpoint, Pins
 from net.workload import Held, Workload
 from protocols.errors import DropReason, PartyId
-from protocols.machine import Aggregate, Finished, Outcome
-from protocols.messages import Round
-from protocols.secagg import Server
-from protocols.session import NO_RECORD, SessionParams, Subject, smallest_cohort
+from protocols.machine import Aggregate, Collector, Finished, Outcome
+from protocols.session import SessionParams, smallest_cohort
 
 log = logging.getLogger("veilsum.coordinator")
 
@@ -41,7 +40,7 @@ class SessionReport:
 
     fl_round: int
     included: frozenset[PartyId]
-    dropped: Mapping[PartyId, tuple[Round, DropReason]]
+    dropped: Mapping[PartyId, tuple[StrEnum, DropReason]]
     absent: frozenset[PartyId]
     bytes_up: Mapping[PartyId, int]
     bytes_down: Mapping[PartyId, int]
@@ -93,6 +92,12 @@ class _Coordinator:
         self._workload = workload
         self._on_report = on_report
         self._consortium = load_consortium(config.consortium)
+        self._family = load_family(self._consortium, config.consortium)
+        if self._family.collector is None:
+            raise ConfigError(
+                f"{config.consortium}: {self._family.name} has no coordinator: each member runs its party"
+            )
+        self._collector = self._family.collector
         self._floor = smallest_cohort(self._consortium.colluding)
         self._sessions = 0
         keys = read_keys(config.identity)
@@ -124,7 +129,7 @@ class _Coordinator:
             members = await self._assemble(held)
             if self.hall.stopping:
                 return None
-            gathered = len(members)
+            gathered = self._contributing(members)
             if gathered < self._floor:
                 log.warning("%s (attempt %d of %d)", self._missing(members), attempt, self._policy.attempts)
                 continue
@@ -135,11 +140,20 @@ class _Coordinator:
         raise NoResult(f"step {held.fl_round} was aborted {self._policy.attempts} times: see the log above")
 
     def _missing(self, members: Mapping[PartyId, Peer]) -> str:
-        absent = [card.name for place, card in enumerate(self._consortium.members) if place not in members]
+        ready, committee = self._contributing(members), self._consortium.committee
+        absent = [
+            card.name
+            for place, card in enumerate(self._consortium.members)
+            if place not in members and place not in committee
+        ]
         return (
-            f"{len(members)} parties are ready and a session needs {self._floor}: {self._floor - len(members)} more of "
+            f"{ready} parties are ready and a session needs {self._floor}: {self._floor - ready} more of "
             f"{', '.join(absent)} must be started"
         )
+
+    def _contributing(self, parties: Iterable[PartyId]) -> int:
+        """How many of these have an input."""
+        return len(frozenset(parties) - self._consortium.committee)
 
     # Who takes part
 
@@ -151,11 +165,12 @@ class _Coordinator:
 
         def all_here() -> bool:
             here = hall.peers.keys()
-            return hall.stopping or (len(here) >= self._floor and (hall.expected <= here or policy.enough(len(here))))
+            enough = hall.expected <= here or policy.enough(len(here))
+            return hall.stopping or (enough and self._contributing(here) >= self._floor)
 
         if not await gather(policy.patience, hall.next_event, nothing, all_here):
             hall.lost |= hall.expected - hall.peers.keys()
-        if hall.stopping or len(hall.peers) < self._floor:
+        if hall.stopping or self._contributing(hall.peers) < self._floor:
             return dict(hall.peers)
         self._sessions += 1
         return await _Asking(hall, self._sessions, held).run(policy)
@@ -173,9 +188,11 @@ class _Coordinator:
 
         params = await trio.to_thread.run_sync(self._params, held)
         keys = self._consortium.members_by_id
-        server = Server(params, identity=self._identity, members={party: keys[party] for party in members})
+        present = {party: keys[party] for party in members}
+        server = self._collector(params, identity=self._identity, members=present)
+        limits = self._family.limits(params, len(keys))
         meter = _Meter(members)
-        collecting = Collecting(server, self._sessions, members, self.hall, spec=params.spec, settle=settle)
+        collecting = Collecting(self._family, server, self._sessions, members, self.hall, limits=limits, settle=settle)
         outcome = await collecting.run(self._policy)
         report = self._report(server, held.fl_round, meter, outcome)
         self._on_report(report)
@@ -186,28 +203,10 @@ class _Coordinator:
         return advanced[0]
 
     def _params(self, held: Held) -> SessionParams:
-        consortium = self._consortium
-        subject = Subject(
-            consortium=consortium.digest,
-            version=consortium.version,
-            coordinator=self._identity.verify_key.raw,
-            model=held.digest,
-            config=consortium.config_digest,
-            last_record=NO_RECORD,
-        )
-        return SessionParams(
-            subject=subject,
-            spec=self._workload.spec(held.payload),
-            nonce=SystemRandomness().bytes(32),
-            colluding=consortium.colluding,
-            variant=consortium.variant,
-            protocol=consortium.protocol,
-            losses=consortium.losses,
-            aggregators=consortium.committee,
-            rounds_per_epoch=consortium.rounds_per_epoch,
-        )
+        consortium, spec = self._consortium, self._workload.spec(held.payload)
+        return consortium.params(consortium.subject(held.digest), spec, SystemRandomness().bytes(32))
 
-    def _report(self, server: Server, fl_round: int, meter: "_Meter", outcome: Outcome) -> SessionReport:
+    def _report(self, server: Collector, fl_round: int, meter: "_Meter", outcome: Outcome) -> SessionReport:
         return SessionReport(
             fl_round=fl_round,
             included=outcome.aggregate.included if isinstance(outcome, Finished) else frozenset(),

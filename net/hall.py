@@ -17,7 +17,7 @@ from mpc.keys import VerifyKey
 from net.control import CONTROL_LIMIT, Hello, Reason, Refused, Welcome, check_hello
 from net.errors import FrameError, FrameTooLarge, NetError, TlsError, Truncated
 from net.framing import Frame, Kind
-from net.peer import Peer, message_limit, read_control, split_session
+from net.peer import Peer, read_control, split_session
 from net.policy import CLOSING_PATIENCE, HANDSHAKE_PATIENCE, gather
 from net.sockets import address_of, keep_alive
 from net.tls import CLAIMED, Endpoint
@@ -64,10 +64,10 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Stalled:
-    """A granted upload made no progress for a while, or takes too long."""
+    """A granted upload made no progress for a while, or takes too long. turn: which one."""
 
     party: PartyId
-    peer: Peer
+    turn: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +222,7 @@ class _Visit:
             peer.say(refusal)
             return False
         peer.say(Welcome())
-        limit = message_limit(len(self._hall._consortium.members))
-        peer.deframer.limits = {Kind.CONTROL: CONTROL_LIMIT, Kind.MESSAGE: limit}
+        peer.deframer.limits = {Kind.CONTROL: CONTROL_LIMIT}
         self._joined = peer
         await self._hall.report(Joined(self._party, peer))
         self._greeted()

@@ -18,24 +18,23 @@ import trio
 
 from mpc.field import FieldVector
 from net.answered import Answered
-from net.config import PartyConfig, load_consortium
+from net.config import PartyConfig, load_consortium, load_family
 from net.contributing import BeforeSend, Contributing
 from net.control import CONTROL_LIMIT, Finished, Grant, Hello, Over, Ready, Reason, Refused, Task, Want, Welcome
 from net.dialling import Dialler, Stream
 from net.errors import ConfigError, FrameError, NetError, NotAdmitted, PartyRefused, TlsError, Truncated
 from net.framing import Frame, Kind
 from net.ledger_file import LedgerFile
-from net.peer import Peer, message_limit, read_control, split_session
+from net.peer import Peer, in_frame, read_control, split_session
 from net.policy import HANDSHAKE_PATIENCE, STOPPING_PATIENCE
 from net.store import read_keys, read_payload, write_whole
 from net.tasks import cancel_when, open_crew, stop_on_sigterm
 from net.tls import Endpoint, Pins
 from net.workload import Held, Workload, WorkloadRefused
 from protocols.errors import AbortReason
-from protocols.machine import Aborted, Aggregate
+from protocols.machine import Aborted, Aggregate, Contributor
 from protocols.machine import Finished as Summed
 from protocols.roster import ConsortiumError
-from protocols.secagg import Client
 from protocols.session import WIRE, Subject, VectorSpec
 
 PAYLOAD_GROWTH: Final = 2**20  # bytes that a payload may be larger than the one that we hold
@@ -141,6 +140,10 @@ class _Party:
         self.abandon_training = abandon_training
         self.answered = answered
         self.consortium = load_consortium(config.consortium)
+        self.family = load_family(self.consortium, config.consortium)
+        if self.family.contributor is None:
+            raise ConfigError(f"{config.consortium}: {self.family.name} has no coordinator to dial")
+        self._contributor = self.family.contributor
         keys = read_keys(config.identity)
         self.identity = keys.identity
         self.held: Held
@@ -187,10 +190,20 @@ class _Party:
         """What is summed, by what we hold ourselves."""
         return self.consortium.subject(held.digest)
 
-    def client(self, held: Held, spec: VectorSpec) -> Client:
-        """The machine of one session, with terms from our own files."""
+    @property
+    def trains(self) -> bool:
+        """Whether this party has an input, and does not only aggregate."""
+        return self.me not in self.consortium.committee
+
+    def machine(self, held: Held, spec: VectorSpec) -> Contributor:
+        """That of one session, with terms from our own files."""
         accepted = self.config.terms.accepting(self.subject(held), spec, self.consortium)
-        return self.answered.client(self.me, self.identity, accepted, held.payload)
+        return self.answered.machine(self._contributor, self.me, self.identity, accepted, held.payload)
+
+    def largest_message(self, held: Held, spec: VectorSpec) -> int:
+        """Bytes of what a coordinator may send in one message of a session."""
+        params = self.consortium.params(self.subject(held), spec, bytes(32))
+        return self.family.limits(params, len(self.consortium.members)).down
 
     async def _converse(self, stream: Stream) -> bool:
         """True when the training has ended, or this process was asked to."""
@@ -251,8 +264,7 @@ class _Conversation:
             raise PartyRefused(f"the coordinator refused us: {answer.text}")
         if not isinstance(answer, Welcome):
             raise FrameError("the first message is no welcome")
-        limit = message_limit(len(party.consortium.members))
-        self._peer.deframer.limits = {Kind.CONTROL: CONTROL_LIMIT, Kind.MESSAGE: limit}
+        self._peer.deframer.limits = {Kind.CONTROL: CONTROL_LIMIT}
         self.welcome = party.was_welcome = True
         party.dialler.welcomed()
         party.on_event(PartyEvent(Happened.CONNECTED))
@@ -404,13 +416,16 @@ class _Conversation:
     async def _take(self, task: Task, held: Held) -> None:
         party = self._party
         spec = await trio.to_thread.run_sync(party.workload.spec, held.payload)
-        limit = spec.masked_size + message_limit(len(party.consortium.members))
-        self._peer.deframer.limits[Kind.MESSAGE] = limit
+        largest = party.largest_message(held, spec)
+        self._peer.deframer.limits[Kind.MESSAGE] = in_frame(largest)
         self._taken = Contributing(
             task,
             held,
-            party.client(held, spec),
+            party.family,
+            party.machine(held, spec),
             self._peer,
+            trains=party.trains,
+            most_waiting=largest * len(party.consortium.members),
             before_send=party.before_send,
             on_upload=partial(self._uploading, task),
             keep=party.answered.keep,
@@ -419,7 +434,8 @@ class _Conversation:
         self._tell(Happened.TASK, task)
         self._peer.say(Ready(task.session))
         self._turn = trio.CancelScope()
-        self._crew.start_soon(self._train, self._taken, self._turn)
+        if party.trains:
+            self._crew.start_soon(self._train, self._taken, self._turn)
 
     async def _conclude(self) -> None:
         """After each step: a session that has ended is put away, its sum turned into the next payload."""

@@ -129,6 +129,6 @@ def read_control(frame: Frame) -> Any:
     return message
 
 
-def message_limit(parties: int) -> int:
-    """Bytes of the largest protocol message but those that carry a vector: some hundred for each party."""
-    return 16 * 1024 + 256 * parties
+def in_frame(message: int) -> int:
+    """The largest body of a MESSAGE or UPLOAD frame, by the bytes of the largest message."""
+    return SESSION_BYTES + message

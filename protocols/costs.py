@@ -1,11 +1,13 @@
 """What a session sends: bytes of messages as formulas, so that a session of a million need not be held to be priced.
 
-`secagg` follows `protocols/messages.py` field by field and the tests hold it to encoded sessions; the others follow
-PROTOCOLS 3B to 3E. All are of a session in which `lost` of n parties vanish before their input leaves, and none after.
+`secagg` and `lightsecagg` follow their messages field by field and the tests hold them to encoded sessions; the others
+follow PROTOCOLS 3B to 3D. All are of a session in which `lost` of n parties vanish before their input leaves, and none
+after.
 """
 
 from dataclasses import dataclass
 
+from protocols.lightsecagg import messages as light
 from protocols.messages import (
     CODEC,
     AdvertiseKeys,
@@ -150,18 +152,31 @@ def committee(session: Session, aggregators: int, packed: int) -> Traffic:
 
 
 def lightsecagg(session: Session, pieces: int) -> Traffic:
-    """N / (U - T) m elements of shares up and as many down, before the masked input. [LightSecAgg, MLSys 2022]"""
-    n = session.n
+    """As `protocols/lightsecagg` speaks it: every field, to the byte where ids are 0..n-1. [LightSecAgg, MLSys 2022]
+
+    N / (U - T) m elements of pieces up and as many down, before the masked input; U - T is `pieces`.
+    """
+    n, left, active = session.n, session.left, session.variant is Variant.ACTIVE
+    signature = _bytes(session.signature)
+    entry = 1 + _party(n) + _bytes(KEY) + signature
     piece = session.elements(-(-session.spec.masked_length // pieces))
-    shares = n * (piece + TAG)
-    entry = KEY + session.signature
-    confirmed = session.left * session.signature
+    sealed = _party(n) + _bytes(piece + TAG)
+    dealt = _message(light.Dealt, _pairs(n - 1, n, _bytes(KEY)), signature)
+    roster = _message(light.Roster, _list(n, entry), signature)
+    dealers = _message(light.Dealers, _bitmap(n), signature)
+    masked = _message(light.MaskedInput, _bytes(session.spec.masked_size))
+    answer = _message(light.AggregatedPiece, _bytes(piece))
+    survivors = _message(light.Survivors, _bitmap(n), signature)
+    result = _message(light.Result, _bitmap(n), signature, _bytes(session.result))
+    confirm = _message(light.Confirm, signature) if active else 0
+    request = _message(light.AggregateRequest, _pairs(left, n, signature)) if active else 0
+    invitation = _invitation(session) + len("lightsecagg") - len("secagg")
     return session.traffic(
-        (entry + shares, n * entry + shares + n / 8 + session.signature),
         (
-            session.spec.masked_size + session.signature + piece,
-            n / 8 + session.signature + confirmed + session.result,
+            _message(light.AdvertiseKey, entry - 1) + (n - 1) * _message(light.Piece, sealed) + dealt,
+            invitation + roster + (n - 1) * _message(light.Relayed, sealed) + dealers,
         ),
+        (masked + confirm + answer, survivors + request + result),
     )
 
 

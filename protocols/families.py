@@ -5,10 +5,13 @@ from types import MappingProxyType
 from typing import Final
 
 from protocols.family import Family
+from protocols.lightsecagg.family import LIGHTSECAGG
 from protocols.mesh.family import MESH
 from protocols.secagg.family import SECAGG
 
-FAMILIES: Final[Mapping[str, Family]] = MappingProxyType({family.name: family for family in (SECAGG, MESH)})
+FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
+    {family.name: family for family in (SECAGG, MESH, LIGHTSECAGG)}
+)
 
 
 def family_of(protocol: str) -> Family:

@@ -3,7 +3,7 @@
 A network, a simulator or a framework that is handed a `Family` runs its sessions without knowing which one it is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -63,6 +63,29 @@ class Restore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes of the largest encoded message of a session. up: of one that is no upload. upload: of one that is. down: of
+    one that a server, or a peer, sends.
+    """
+
+    up: int
+    upload: int
+    down: int
+
+
+def vector_limits(params: SessionParams, parties: int) -> Limits:
+    """Of most protocols: some hundred bytes a party and round of the epoch; and in uploads, and down, one vector."""
+    small = 16 * 1024 + 256 * parties * params.rounds_per_epoch
+    large = small + params.spec.masked_size
+    return Limits(small, large, large)
+
+
+def threshold_alone(params: SessionParams, parties: int) -> Mapping[str, int]:
+    """The numbers of a protocol that has no others than its threshold."""
+    return {"t": params.threshold_for(parties)}
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """One protocol, as its drivers see it.
 
@@ -71,6 +94,9 @@ class Family:
     uploads: the messages to the server that are about as large as a vector; a network takes few of them at a time.
     held_back: a message that is delivered only when the input is set (None: the input is set before `start`).
     contributor, collector: of a protocol with a server. peer: of one without. restore: from a party's last snapshot.
+    variants: those that it has. limits: what a network accepts at most, by the session and its number of parties.
+    numbers: what follows from these two, for people, by the names of the papers; k: with how many others each party
+    shares its secrets. Raises ValueError, with the remedy, where no numbers fit.
     """
 
     name: str
@@ -85,3 +111,6 @@ class Family:
     collector: CollectorOf | None = None
     restore_collector: Callable[..., Collector] | None = None
     peer: PeerOf | None = None
+    variants: tuple[Variant, ...] = tuple(Variant)
+    limits: Callable[[SessionParams, int], Limits] = vector_limits
+    numbers: Callable[[SessionParams, int], Mapping[str, int]] = threshold_alone

@@ -18,8 +18,10 @@ from protocols.session import (
     NO_RECORD,
     PROTOCOLS,
     SMALLEST_COHORT,
+    SessionParams,
     Subject,
     Variant,
+    VectorSpec,
     most_colluders,
 )
 from protocols.wire import PartySet
@@ -148,6 +150,20 @@ class Consortium:
             model=model,
             config=self.config_digest,
             last_record=NO_RECORD,
+        )
+
+    def params(self, subject: Subject, spec: VectorSpec, nonce: bytes) -> SessionParams:
+        """One session on the terms of this file. nonce: 32 bytes, fresh."""
+        return SessionParams(
+            subject=subject,
+            spec=spec,
+            nonce=nonce,
+            colluding=self.colluding,
+            variant=self.variant,
+            protocol=self.protocol,
+            losses=self.losses,
+            aggregators=self.committee,
+            rounds_per_epoch=self.rounds_per_epoch,
         )
 
     def find(self, name: str) -> Card:

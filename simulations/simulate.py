@@ -8,10 +8,8 @@ from mpc.work import Work
 from protocols.errors import SERVER, PartyId
 from protocols.families import family_of
 from protocols.family import Family
-from protocols.graph import Adversary
 from protocols.machine import Aborted, Finished, Outcome
-from protocols.plans import PLANS, CannotMeet, Setting
-from protocols.session import Variant, VectorSpec
+from protocols.session import VectorSpec
 from simulations.oracle import Oracle
 from simulations.plain import ScenarioError
 from simulations.rates import Rates
@@ -119,13 +117,14 @@ def simulate(
     consortium = Consortium(scenario, family or known_family(scenario.protocol))
     spec = VectorSpec(scenario.dimension, scenario.field_)
     oracle = Oracle(spec.field, spec.length, scenario.parties, scenario.seed)
+    numbers = _degree_and_threshold(consortium.session(1, spec))
     results = []
     for fl_round in range(1, scenario.rounds + 1):
         seats = consortium.session(fl_round, spec)
         held = hold(scenario, seats, fl_round, oracle=oracle, rates=rates, tap=tap, clock=clock)
         results.append(held)
         on_round(held)
-    return Report(scenario, *_degree_and_threshold(scenario), tuple(results))
+    return Report(scenario, *numbers, tuple(results))
 
 
 def known_family(protocol: str) -> Family:
@@ -200,14 +199,11 @@ def _by_stage(session: VirtualSession) -> dict[str, tuple[int, int]]:
     return {stage: (sizes[stage, True], sizes[stage, False]) for stage in dict.fromkeys(stage for stage, _ in sizes)}
 
 
-def _degree_and_threshold(scenario: Scenario) -> tuple[int | None, int | None]:
-    """As the advisor plans it for these numbers. None where it knows no such protocol, or no such session."""
-    n = scenario.parties
-    adversary = Adversary.CURIOUS if scenario.variant is Variant.CURIOUS else Adversary.MALICIOUS
-    spec = VectorSpec(scenario.dimension, scenario.field_)
-    corrupt, lost = scenario.planned_colluders / n, scenario.planned_losses / n
+def _degree_and_threshold(seats: Seats) -> tuple[int | None, int | None]:
+    """As the protocol says itself; its degree is that of the complete graph where it speaks of none."""
+    parties = len(seats.consortium.members)
     try:
-        plan = PLANS[scenario.protocol](Setting(n, lost, corrupt, adversary, spec))
-    except (KeyError, CannotMeet):
-        return None, None
-    return plan.degree, max(plan.threshold, scenario.threshold)
+        numbers = seats.family.numbers(seats.params, parties)
+    except ValueError as exc:
+        raise ScenarioError(f"{seats.family.name}: {exc}") from exc
+    return numbers.get("k", parties - 1), numbers.get("t")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))  # folders there belong to frameworks, whose own tests run them
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))  # the folders there have tests of their own
 
 # what an example prints where it worked; each file has its line here
 SAYS = {

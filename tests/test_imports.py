@@ -78,6 +78,12 @@ def test_a_package_imports_only_what_stands_below_it(package):
     assert not wrong
 
 
+def test_the_network_knows_no_protocol():
+    folders = [f"protocols.{folder.parent.name}" for folder in (ROOT / "protocols").glob("*/__init__.py")]
+    assert "protocols.secagg" in folders
+    assert not [file for file, found in sources("net") for one in (*folders, "protocols.messages") if uses(one, found)]
+
+
 @pytest.mark.parametrize("module", LIVES_IN)
 def test_a_dependency_is_imported_only_where_it_lives(module):
     places = LIVES_IN[module]

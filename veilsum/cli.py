@@ -11,7 +11,7 @@ import click
 import typer
 
 from veilsum.commands import advise, consortium, identity, processes, scoring, simulate, trial
-from veilsum.demo.options import Model, Options, OwnData, Stage, Variant
+from veilsum.demo.options import Model, Options, OwnData, Protocol, Variant
 from veilsum.errors import Fault, WrongUsage
 
 app = typer.Typer(
@@ -41,7 +41,15 @@ def demo(
     banks: Annotated[int, typer.Option(min=3, help="Party processes.")] = DEFAULT.banks,
     rounds: Annotated[int, typer.Option(min=1, help="Training rounds.")] = DEFAULT.rounds,
     lose: Annotated[int, typer.Option(min=0, help="Banks killed in training round 2, for good.")] = DEFAULT.lose,
-    stage: Annotated[Stage, typer.Option(help="Killed before its message of this round leaves.")] = DEFAULT.stage,
+    protocol: Annotated[Protocol, typer.Option(help="What makes the sums.")] = DEFAULT.protocol,
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STAGE",
+            help="Killed before its message of this round of the protocol leaves (else the one that inputs leave in).",
+            show_default=False,
+        ),
+    ] = None,
     model: Annotated[Model, typer.Option(help="What is trained.")] = DEFAULT.model,
     seed: Annotated[
         int, typer.Option(min=0, help="Of the data, or of how it is cut, and of the training.")
@@ -64,9 +72,18 @@ def demo(
     from veilsum.demo.plan import plan
 
     own = _own_data(data, label, positive)
-    planned = plan(
-        Options(banks=banks, rounds=rounds, lose=lose, stage=stage, model=model, seed=seed, variant=variant, own=own)
+    asked = Options(
+        banks=banks,
+        rounds=rounds,
+        lose=lose,
+        protocol=protocol,
+        stage=stage,
+        model=model,
+        seed=seed,
+        variant=variant,
+        own=own,
     )
+    planned = plan(asked)
     from veilsum.demo.run import run_demo  # what cannot be run is refused before this is loaded
 
     run_demo(planned, out=out, json=json)

@@ -19,7 +19,7 @@ from net.contributing import BeforeSend
 from net.coordinator import OnListening, OnReport, SessionReport
 from net.errors import NetError
 from net.party import Happened, OnEvent, PartyEvent
-from net.store import read_payload
+from net.store import read_keys, read_payload
 from net.workload import Workload
 from protocols.roster import Consortium, ConsortiumError
 from veilsum.result import describe
@@ -58,11 +58,13 @@ def contribute(
     on_event: OnEvent = lambda _event: None,
     wrap: Wrap = lambda workload: workload,
 ) -> None:
-    """A party to its end, with the rows of its own table. Raises the errors of FOR_PEOPLE."""
+    """A party to its end, with the rows of its own table, or with none where it only aggregates. Raises the errors of
+    FOR_PEOPLE."""
     consortium = load_consortium(config.consortium)
     if means_of(consortium, config.consortium):
         raise TrainingError(f"{config.consortium}: programs contribute to this training: call veilsum.connect in yours")
-    workload = wrap(_workload(consortium, config.consortium, own_table(config, consortium)))
+    table = None if only_aggregates(config, consortium) else own_table(config, consortium)
+    workload = wrap(_workload(consortium, config.consortium, table))
     require_ours(config.payload, workload)
 
     def described(event: PartyEvent) -> None:
@@ -72,6 +74,13 @@ def contribute(
 
     initial = initial_payload(consortium.training)
     take_part(config, workload, initial, before_send=before_send, on_event=described)
+
+
+def only_aggregates(config: PartyConfig, consortium: Consortium) -> bool:
+    """Whether this party is of a committee that contributes nothing. Raises KeyFileError and ConsortiumError."""
+    if not consortium.aggregators:
+        return False
+    return consortium.party_of(read_keys(config.identity).identity.verify_key) in consortium.committee
 
 
 def own_table(config: PartyConfig, consortium: Consortium) -> Table:

@@ -16,6 +16,11 @@ from protocols.session import SessionParams
 from protocols.wire import PartySet, bitmap
 
 
+def open_session(params: SessionParams, own: AdvertiseKeys) -> bytes:
+    """The name of a session in its party's ledger, from the step on in which its keys are drawn."""
+    return digest("open session", params.digest, own.channel_key, own.mask_key)
+
+
 def session_digest(params: SessionParams, entries: Sequence[AdvertiseKeys]) -> bytes:
     """D: the invitation and the whole roster, in order of id."""
     parts: list[bytes | int] = []

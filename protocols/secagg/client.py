@@ -45,7 +45,6 @@ from protocols.messages import (
 )
 from protocols.secagg import bindings, snapshots
 from protocols.secagg.shares import SHARE_BYTES, pack_share, pack_shares, unpack_shares
-from protocols.secagg.standing import Standing
 from protocols.secagg.states import (
     AwaitingConfirmations,
     AwaitingInvitation,
@@ -58,6 +57,7 @@ from protocols.secagg.states import (
     State,
 )
 from protocols.session import SessionParams, Terms, Variant, domain
+from protocols.standing import Standing
 from protocols.wire import PartySet
 
 Step = tuple[State, Message | None]
@@ -107,7 +107,7 @@ class Client:
         params = getattr(kept.state, "params", None)
         if params is not None and params.wire != domain(rand):
             raise LocalProtocolError("a real session goes on with the system's randomness, a seeded one with a seed")
-        kept.standing.require_last(ledger, kept.state)
+        kept.standing.require_last(ledger, ended=isinstance(kept.state, Ended))
         client = cls(kept.me, identity=identity, terms=kept.terms, rand=rand, ledger=ledger)
         client._state, client._input, client._standing = kept.state, kept.input, kept.standing
         return client
@@ -182,8 +182,9 @@ class Client:
 
     def _enter(self, state: State) -> None:
         """One step on, in the ledger as well."""
-        self._state, self._standing = state, self._standing.after(state)
-        self._ledger = self._standing.written(self._ledger, state)
+        opened = bindings.open_session(state.params, state.own) if isinstance(state, AwaitingRoster) else None
+        self._state, self._standing = state, self._standing.after(opened)
+        self._ledger = self._standing.written(self._ledger, ended=isinstance(state, Ended))
         if not isinstance(state, AwaitingInvitation | AwaitingRoster | AwaitingShares):
             self._input = None
 

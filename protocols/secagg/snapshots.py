@@ -14,10 +14,10 @@ from protocols.machine import Aborted, Aggregate, Finished
 from protocols.messages import AdvertiseKeys, FallbackShares, Round, ShareKeys, UnmaskShares
 from protocols.secagg import states
 from protocols.secagg.collected import Loss, ServerState
-from protocols.secagg.standing import Standing
 from protocols.secagg.states import State
 from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Terms, VectorSpec
+from protocols.standing import Standing
 from protocols.wire import Codec, PartySet
 
 

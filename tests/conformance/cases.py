@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from conversation import Room
+from light_room import LightRoom
 from mesh_room import MeshRoom
 from sessions import FIELDS
+from test_light_properties import require_discretion as light_discretion
 from test_mesh_properties import require_discretion as mesh_discretion
 from watch import Watch
 
@@ -22,6 +24,7 @@ from protocols.session import SessionParams, Terms, Variant
 from protocols.wire import PartySet
 
 Frames = list[tuple[PartyId, PartyId, bytes]]
+LARGE_FIELDS = frozenset(FIELDS) - {"5"}
 Discretion = Callable[[Frames, "AnyRoom"], None]
 
 
@@ -52,7 +55,7 @@ class Case:
     """A protocol in one variant. room: takes clients, colluding, losses, field, length and seed by name.
 
     discretion: raises AssertionError where an honest party said what it must never say, from all frames of a session.
-    only_after_a_loss: stages that a session without losses does not reach. fields: of `sessions.FIELDS`.
+    fields: those of `sessions.FIELDS` that are large enough for it.
     """
 
     name: str
@@ -60,7 +63,6 @@ class Case:
     variant: Variant
     room: Callable[..., AnyRoom]
     require_discretion: Discretion
-    only_after_a_loss: frozenset[Any] = frozenset()
     fields: frozenset[str] = frozenset(FIELDS)
 
     @property
@@ -110,6 +112,14 @@ def _mesh_discretion(frames: Frames, room: AnyRoom) -> None:
     mesh_discretion(frames, room.parties)
 
 
+def _light_discretion(frames: Frames, room: AnyRoom) -> None:
+    light_discretion(frames, room.parties)
+
+
+def _light(variant: Variant) -> Callable[..., LightRoom]:
+    return lambda **given: LightRoom(variant=variant, **given)
+
+
 def _bonawitz(variant: Variant) -> Callable[..., Room]:
     return lambda **given: Room(variant=variant, **given)
 
@@ -117,5 +127,13 @@ def _bonawitz(variant: Variant) -> Callable[..., Room]:
 CASES = (
     Case("secagg-active", FAMILIES["secagg"], Variant.ACTIVE, _bonawitz(Variant.ACTIVE), _bonawitz_discretion),
     Case("secagg-curious", FAMILIES["secagg"], Variant.CURIOUS, _bonawitz(Variant.CURIOUS), _bonawitz_discretion),
-    Case("mesh", FAMILIES["mesh"], Variant.ACTIVE, MeshRoom, _mesh_discretion, frozenset({"recover"})),
-)
+    Case("mesh", FAMILIES["mesh"], Variant.ACTIVE, MeshRoom, _mesh_discretion),
+    Case(
+        "lightsecagg-active", FAMILIES["lightsecagg"], Variant.ACTIVE, _light(Variant.ACTIVE), _light_discretion,
+        fields=LARGE_FIELDS,
+    ),
+    Case(
+        "lightsecagg-curious", FAMILIES["lightsecagg"], Variant.CURIOUS, _light(Variant.CURIOUS), _light_discretion,
+        fields=LARGE_FIELDS,
+    ),
+)  # fmt: skip

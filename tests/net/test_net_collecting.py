@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import pytest
 import trio
 
-from mpc.field import PrimeField
-from net.collecting import MOST_UPLOADS, Collecting, Uploads
+from net.collecting import MOST_UPLOADS, Collecting, Turn, Uploads
 from net.contributing import Contributing
 from net.control import Offer
 from net.framing import Kind
@@ -16,39 +15,53 @@ from net.peer import in_session
 from net.policy import SLOWEST_UPLOAD, STALL, RoundPolicy
 from protocols.errors import DropReason
 from protocols.messages import MaskedInput, Round
-from protocols.session import VectorSpec
+from protocols.secagg.family import SECAGG
 
 
 def test_at_most_two_upload_at_a_time_in_the_order_of_their_offers():
     uploads = Uploads()
     for party in (3, 1, 4, 0):
-        uploads.offer(party)
-    assert uploads.grant() == [3, 1]
-    assert uploads.grant() == []
+        uploads.offer(party, 10)
+    assert list(uploads.grant()) == [3, 1]
+    assert list(uploads.grant()) == []
     uploads.end(1)
-    assert uploads.grant() == [4]
+    assert list(uploads.grant()) == [4]
     uploads.end(3)
     uploads.end(4)
-    assert uploads.grant() == [0]
+    assert list(uploads.grant()) == [0]
 
 
-def test_an_offer_counts_once():
+def test_an_offer_counts_once_until_its_upload_is_here():
     uploads = Uploads()
-    uploads.offer(1)
-    assert uploads.grant() == [1]
+    uploads.offer(1, 10)
+    uploads.offer(1, 20)
+    (turn,) = uploads.grant().values()
+    uploads.offer(1, 30)
+    assert (turn.size, uploads.somebody_waits) == (10, False)
     uploads.end(1)
-    uploads.offer(1)
-    assert uploads.grant() == []
+    uploads.offer(1, 40)
+    (turn,) = uploads.grant().values()
+    assert turn.size == 40
+
+
+def test_who_has_more_to_upload_waits_behind_those_who_have_not_yet():
+    uploads = Uploads(most=1)
+    for party in (1, 2):
+        uploads.offer(party, 10)
+    assert list(uploads.grant()) == [1]
+    uploads.end(1)
+    uploads.offer(1, 10)
+    assert list(uploads.grant()) == [2]
 
 
 def test_a_party_that_is_gone_leaves_its_place_in_the_queue():
     uploads = Uploads(most=1)
     for party in (1, 2, 3):
-        uploads.offer(party)
-    assert uploads.grant() == [1]
+        uploads.offer(party, 10)
+    assert list(uploads.grant()) == [1]
     uploads.end(2)
     uploads.end(1)
-    assert uploads.grant() == [3]
+    assert list(uploads.grant()) == [3]
 
 
 @pytest.mark.slow
@@ -83,8 +96,8 @@ async def test_two_parties_whose_uploads_stand_still_do_not_keep_the_others_from
     offers = []
 
     class Watched(Uploads):
-        def offer(self, party):
-            super().offer(party)
+        def offer(self, party, size):
+            super().offer(party, size)
             offers.append(party)
             if frozen <= set(offers):
                 offered.set()
@@ -112,7 +125,7 @@ class Dripping:
         return self._bytes
 
 
-async def seconds_until_stalled(peer, length):
+async def seconds_until_stalled(peer, size):
     """How long the watch lets it go on."""
     told = []
 
@@ -120,23 +133,23 @@ async def seconds_until_stalled(peer, length):
         told.append((event, trio.current_time()))
         collecting._uploads.end(0)
 
-    spec, hall = VectorSpec(length, PrimeField.with_bits(20)), SimpleNamespace(report=report)
-    collecting = Collecting(SimpleNamespace(), 1, {0: peer}, hall, spec=spec, settle=None)
-    collecting._uploads.granted.add(0)
+    hall = SimpleNamespace(report=report)
+    collecting = Collecting(SECAGG, SimpleNamespace(), 1, {0: peer}, hall, limits=None, settle=None)
+    turn = collecting._uploads.granted[0] = Turn(size)
     start = trio.current_time()
-    await collecting._watch(0, peer)
+    await collecting._watch(0, peer, turn)
     ((event, at),) = told
-    assert event == Stalled(0, peer)
-    return at - start, collecting._upload_limit
+    assert event == Stalled(0, turn)
+    return at - start
 
 
 async def test_an_upload_that_stands_still_is_told_whatever_else_arrives(autojump_clock):
-    seconds, _ = await seconds_until_stalled(Dripping(0), 10**6)
-    assert seconds == STALL
+    assert await seconds_until_stalled(Dripping(0), 10**6) == STALL
 
 
 async def test_an_upload_that_drips_is_told_after_the_time_that_its_size_needs(autojump_clock):
-    seconds, size = await seconds_until_stalled(Dripping(1), 4 * 10**6)
+    size = 10**7
+    seconds = await seconds_until_stalled(Dripping(1), size)
     allowed = STALL + size / SLOWEST_UPLOAD
     assert allowed > 5 * STALL
     assert allowed < seconds <= allowed + STALL
@@ -148,7 +161,7 @@ async def test_a_second_upload_is_dropped_as_unexpected(loopback, monkeypatch):
 
     def twice(self):
         if self._client._me == 2:
-            self._peer.post(Kind.UPLOAD, *in_session(self.task.session, self._upload))
+            self._peer.post(Kind.UPLOAD, *in_session(self.task.session, self._uploads[0]))
         granted(self)
 
     monkeypatch.setattr(Contributing, "granted", twice)

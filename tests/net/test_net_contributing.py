@@ -6,7 +6,9 @@ from net.control import Task
 from net.peer import Peer
 from protocols.errors import SERVER, DropReason
 from protocols.ledger import NOTHING_ANSWERED
-from protocols.messages import CODEC, DeliverShares
+from protocols.machine import Envelope
+from protocols.messages import CODEC, DeliverShares, MaskedInput, UnmaskRequest
+from protocols.secagg.family import SECAGG
 
 
 class Client:
@@ -38,12 +40,30 @@ def client():
 
 @pytest.fixture
 def contributing(client):
-    peer = Peer(trio.testing.memory_stream_pair()[0])
-    task = Task(1, 1, bytes(32))
+    return taken(client)
+
+
+def taken(client, peer=None, *, trains=True, most_waiting=1000):
+    peer = peer or Peer(trio.testing.memory_stream_pair()[0])
     ignored = {name: lambda *_: None for name in ("before_send", "on_upload", "keep")}
-    return Contributing(task, None, client, peer, **ignored)
+    limits = {"trains": trains, "most_waiting": most_waiting}
+    return Contributing(Task(1, 1, bytes(32)), None, SECAGG, client, peer, **limits, **ignored)
 
 
+class Wire:
+    """A peer that writes down what is posted to it."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, message):
+        self.said.append((type(message).__name__, message.size))
+
+    def post(self, kind, *parts, progress=None):
+        self.said.append((kind.name, len(parts[-1])))
+
+
+CONFIRMED = CODEC.encode(UnmaskRequest({}))
 DELIVERY = CODEC.encode(DeliverShares(frozenset(), {}, bytes(64)))
 
 
@@ -58,4 +78,41 @@ async def test_a_second_delivery_while_we_train_ends_the_session_as_unexpected(c
     await contributing.receive(DELIVERY)
     await contributing.receive(DELIVERY)
     assert client.calls == [("drop", SERVER, DropReason.UNEXPECTED)]
-    assert contributing._delivery is None
+    assert not contributing._waiting
+
+
+async def test_what_comes_after_the_shares_waits_behind_them(client, contributing):
+    for body in (DELIVERY, CONFIRMED):
+        await contributing.receive(body)
+    assert client.calls == []
+    await contributing.trained(None)
+    assert client.calls == [("set_input",), ("receive", "DeliverShares"), ("receive", "UnmaskRequest")]
+
+
+async def test_more_than_the_room_for_what_waits_ends_the_session(client):
+    contributing = taken(client, most_waiting=len(DELIVERY) + len(CONFIRMED))
+    for body in (DELIVERY, CONFIRMED):
+        await contributing.receive(body)
+    assert client.calls == []
+    await contributing.receive(CONFIRMED)
+    assert client.calls == [("drop", SERVER, DropReason.UNEXPECTED)]
+
+
+async def test_a_party_that_only_aggregates_waits_for_no_input(client):
+    await taken(client, trains=False).receive(DELIVERY)
+    assert client.calls == [("receive", "DeliverShares")]
+
+
+async def test_each_upload_is_offered_when_the_one_before_it_has_been_granted(client):
+    inputs = [MaskedInput(bytes(size)) for size in (10, 20, 30)]
+    sizes = [len(CODEC.encode(one)) for one in inputs]
+    client.receive = lambda sender, message: [Envelope((SERVER,), one) for one in inputs]
+    wire = Wire()
+    contributing = taken(client, wire, trains=False)
+    await contributing.receive(DELIVERY)
+    assert wire.said == [("Offer", sizes[0])]
+    for _ in range(4):
+        contributing.granted()
+    uploaded, offered = ([size for what, size in wire.said if what == name] for name in ("UPLOAD", "Offer"))
+    assert uploaded == offered == sizes
+    assert [what for what, _ in wire.said] == ["Offer", "UPLOAD"] * 3

@@ -28,6 +28,8 @@ def flipped(data: bytes, codec: Codec, chance: Random) -> bytes | None:
 class Disorder:
     """The room's machines and every frame that they sent. `chance` decides; a refusal must leave no trace."""
 
+    codec: Codec = CODEC
+
     def __init__(self, room: Room, chance: Random, *, flips: bool) -> None:
         self.machines = room.machines()
         self.server: Any = self.machines[SERVER]
@@ -71,7 +73,7 @@ class Disorder:
         machine = self.machines[recipient]
         before = machine.snapshot()
         try:
-            envelopes = machine.receive(sender, CODEC.decode(data))
+            envelopes = machine.receive(sender, self.codec.decode(data))
         except PeerMisbehaved as exc:
             assert machine.snapshot() == before
             if self._chance.randrange(16) == 0:
@@ -84,12 +86,12 @@ class Disorder:
         return True
 
     def _deliver_changed(self, sender: PartyId, recipient: PartyId, data: bytes) -> None:
-        if (changed := flipped(data, CODEC, self._chance)) is not None:
+        if (changed := flipped(data, self.codec, self._chance)) is not None:
             self.changed |= self._deliver(sender, recipient, changed)
 
     def _post(self, sender: PartyId, envelopes: list[Envelope]) -> None:
         for envelope in envelopes:
-            data = CODEC.encode(envelope.message)
+            data = self.codec.encode(envelope.message)
             for recipient in envelope.recipients:
                 self.watch(sender, recipient, data)
                 self._waiting.append((sender, recipient, data))

@@ -6,11 +6,11 @@ from typing import Any
 
 from conversation import Room
 from hypothesis import strategies as st
-from lying import LyingServer, Parties, answer, parties
 from watch import require_discretion
 
 from protocols.errors import PartyId, PeerMisbehaved
 from protocols.messages import Confirm, FallbackShares, MaskedInput, UnmaskRequest, UnmaskShares
+from simulations.attacks.lying import LyingServer, Parties, answer, parties
 
 
 class Kind(Enum):

@@ -9,7 +9,6 @@ from disorder import Disorder
 from hypothesis import given
 from hypothesis import strategies as st
 from lies import Played, Plot, plots
-from lying import answer
 from restored import restored_machines
 from sessions import Session, bounded, sessions
 from watch import Watch
@@ -20,6 +19,7 @@ from protocols.machine import Aborted, Finished
 from protocols.messages import CODEC, Invitation, Roster
 from protocols.secagg import Server, bindings
 from protocols.session import Variant
+from simulations.attacks.lying import answer
 
 
 def hold(drawn: Session) -> tuple[Room, Talk, Watch]:

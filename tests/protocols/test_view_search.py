@@ -10,22 +10,17 @@ so that what is tested is the quorum and not the floor.
 
 import dataclasses
 from collections.abc import Callable
-from functools import cached_property
 from itertools import product
 from typing import Any
 
-import numpy as np
 import pytest
-from attack import Attack
 from conversation import Room
-from lying import LyingServer, parties
-from search import Finding, smallest_sum
-from views import Playbook, View
 
 from protocols import session
 from protocols.errors import PartyId, PeerMisbehaved
 from protocols.secagg import Client, bindings
 from protocols.secagg.states import AwaitingConfirmations
+from simulations.attacks.playing import Played, every_threshold, without_the_rule
 
 Patch = pytest.MonkeyPatch
 
@@ -41,52 +36,17 @@ def with_the_floor() -> None:
     """As shipped."""
 
 
-@dataclasses.dataclass
-class Played:
-    """A session of n parties, the last c of which collude with the coordinator, in every view."""
-
-    n: int
-    c: int
-    t: int
-
-    def __post_init__(self) -> None:
-        room = Room(clients=self.n, colluding=self.c, threshold=self.t, length=2)
-        self.playbook = Playbook(LyingServer(room))
-
-    @cached_property
-    def views(self) -> dict[int, list[View]]:
-        """Of every honest client."""
-        return {client: self.playbook.views(PartyId(client)) for client in range(self.n - self.c)}
-
-    def smallest_sum(self, enough: int = 0) -> Finding | None:
-        return smallest_sum(self.views, parties=self.n, threshold=self.t, enough=enough)
-
-    def carry_out(self, finding: Finding) -> bool:
-        """Whether the sum of exactly these inputs, and zeros behind it, comes out of the bytes that clients gave."""
-        found = Attack(self.playbook, finding, self.t).honest_sum()
-        room = self.playbook.server.room
-        expected = room.plain_sum(parties(finding.members))
-        return np.array_equal(found[: room.length], expected) and not found[room.length :].any()
-
-
 def least_threshold(n: int, c: int) -> int:
     return (n + c) // 2 + 1
-
-
-def every_threshold(n: int) -> list[tuple[int, int, int]]:
-    """All (n, c, t) with two honest parties at least."""
-    return [(n, c, t) for c in range(n - 1) for t in range(1, n + 1)]
 
 
 SLOW = [pytest.param(*case, marks=pytest.mark.slow) for n in (4, 5) for case in every_threshold(n)]
 
 
 @pytest.mark.parametrize(("n", "c", "t"), [*every_threshold(3), *SLOW])
-def test_too_small_a_sum_is_learnt_exactly_where_two_quorums_can_miss_each_other(
-    n: int, c: int, t: int, monkeypatch: Patch
-) -> None:
-    monkeypatch.setattr(session, "smallest_threshold", lambda variant, clients, colluding: t)
-    finding = Played(n, c, t).smallest_sum(enough=1)
+def test_too_small_a_sum_is_learnt_exactly_where_two_quorums_can_miss_each_other(n: int, c: int, t: int) -> None:
+    with without_the_rule(t):
+        finding = Played(n, c, t).smallest_sum(enough=1)
     assert finding is not None  # the sum that the protocol is for, at the least
     too_small = finding.size < t - c or finding.size == 1
     assert too_small == (2 * t <= n + c)
@@ -118,10 +78,10 @@ def test_a_session_that_a_party_accepts_has_a_threshold_at_which_quorums_meet() 
         assert n + c < 2 * accepted <= 2 * n
 
 
-def test_the_attack_that_is_found_is_real(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(session, "smallest_threshold", lambda variant, clients, colluding: 2)
-    played = Played(3, 1, 2)
-    finding = played.smallest_sum()
+def test_the_attack_that_is_found_is_real() -> None:
+    with without_the_rule(2):
+        played = Played(3, 1, 2)
+        finding = played.smallest_sum()
     assert finding is not None
     assert finding.size == 1
     assert played.carry_out(finding)

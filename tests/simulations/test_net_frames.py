@@ -22,8 +22,10 @@ from net.peer import SESSION_BYTES, Peer, read_control, split_session
 from net.policy import Policy, RoundPolicy
 from net.workload import Held
 from protocols.errors import SERVER, DropReason, PartyId
+from protocols.families import FAMILIES
+from protocols.family import Limits
 from protocols.machine import Aggregate
-from protocols.session import VectorSpec
+from protocols.session import Variant, VectorSpec
 from simulations.faults import Exactly, Vanish
 from simulations.network import FRAME_BYTES
 from simulations.oracle import Oracle
@@ -76,8 +78,8 @@ class Wire:
                     nursery.start_soon(peers[party].serve, partial(self._listen, party))
                     nursery.start_soon(self._take_part, party, Peer(there))
                 machine: Any = self.seats.machine(SERVER)
-                spec = self.seats.params.spec
-                collecting = Collecting(machine, 1, peers, self.room, spec=spec, settle=self._settle)  # type: ignore[arg-type]
+                family, limits = self.seats.family, Limits(LARGE, LARGE, LARGE)
+                collecting = Collecting(family, machine, 1, peers, self.room, limits=limits, settle=self._settle)  # type: ignore[arg-type]
                 await collecting.run(Policy(RoundPolicy(20.0)))
                 nursery.cancel_scope.cancel()
 
@@ -104,7 +106,8 @@ class Wire:
     async def _contribute(self, party: PartyId, peer: Peer) -> None:
         client: Any = self.seats.machine(party)
         contributing = Contributing(
-            Task(1, 1, bytes(32)), Held(b"", bytes(32), 1, False), client, peer,
+            Task(1, 1, bytes(32)), Held(b"", bytes(32), 1, False), self.seats.family, client, peer,
+            trains=party in self.seats.contributors, most_waiting=LARGE,
             before_send=partial(self._vanish, party), on_upload=lambda done, total: None, keep=lambda ledger: None,
         )  # fmt: skip
         await contributing.trained(self.oracle.input(party))
@@ -138,12 +141,14 @@ def simulated(scenario: Scenario) -> tuple[Frames, Frames, Any]:
 
 
 LOSSES = [
-    pytest.param(SCENARIO, id="no loss"),
-    pytest.param(replace(SCENARIO, dropout=Exactly(0.34)), id="before the input"),
-    *(
-        pytest.param(replace(SCENARIO, faults=(Vanish(2, stage),)), id=stage)
-        for stage in ("advertise", "share", "confirm", "unmask")
-    ),
+    pytest.param(replace(SCENARIO, protocol=family.name, **changes), id=f"{family.name}-{name}")  # type: ignore[arg-type]
+    for family in FAMILIES.values()
+    if family.collector is not None
+    for name, changes in {
+        "no loss": {},
+        "before the input": {"dropout": Exactly(0.34)},
+        **{stage.value: {"faults": (Vanish(2, stage.value),)} for stage in family.stages(Variant.ACTIVE)},
+    }.items()
 ]
 
 
@@ -154,7 +159,8 @@ async def test_net_sends_what_the_simulation_sends_frame_for_frame(scenario: Sce
     spec = VectorSpec(scenario.dimension, scenario.field_)
     seats = Consortium(scenario, known_family(scenario.protocol)).session(1, spec)
     oracle = Oracle(spec.field, spec.length, scenario.parties, scenario.seed)
-    vanish = {party: stage or "masked-input" for party, stage in scenario.plan(1).vanish.items()}
+    input_stage = seats.family.input_stage.value
+    vanish = {party: stage or input_stage for party, stage in scenario.plan(1).vanish.items()}
     wire = Wire(seats, oracle, vanish)
     await wire.run()
     assert wire.aggregate is not None

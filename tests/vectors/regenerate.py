@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,9 @@ from protocols.messages import (
     UnmaskRequest,
     UnmaskShares,
 )
-from protocols.secagg import Client, Server
+from protocols.secagg import Client
 from protocols.session import Variant
+from protocols.wire import Codec
 
 HERE = Path(__file__).parent
 
@@ -61,10 +63,10 @@ def generate() -> dict[str, str]:
         "secagg_active.json": session_vectors(Variant.ACTIVE),
         "secagg_curious.json": session_vectors(Variant.CURIOUS),
     }
-    return {name: _text(document) for name, document in documents.items()}
+    return {name: text_of(document) for name, document in documents.items()}
 
 
-def _text(document: Document) -> str:
+def text_of(document: Document) -> str:
     """JSON with one operation, message or party a line."""
     parts = []
     for key, value in document.items():
@@ -303,9 +305,13 @@ def session_vectors(variant: Variant) -> Document:
 
 
 class Scribe:
-    """Holds the session and writes down every call, with what came of it."""
+    """Holds the session and writes down every call, with what came of it. Another protocol's has its own `codec`,
+    `client_of`, `spoil` and `out_of_place`."""
 
-    def __init__(self, room: Room, vanish: dict[PartyId, Round]) -> None:
+    codec: Codec = CODEC
+    client_of: Any = Client
+
+    def __init__(self, room: Room, vanish: Mapping[PartyId, StrEnum]) -> None:
         self._room, self._vanish = room, vanish
         self._streams = {me: Recording(room.rand.child(f"client {me}")) for me in room.parties}
         self._clients = {me: self._client(me) for me in room.parties}
@@ -313,16 +319,22 @@ class Scribe:
         self._messages: list[Document] = []
         self._operations: list[Operation] = []
 
-    def _client(self, me: PartyId) -> Client:
+    def spoil(self, message: Any) -> Iterator[Spoiled]:
+        return spoil(message)
+
+    def out_of_place(self, message: Any) -> Any:
+        return _out_of_place(message)
+
+    def _client(self, me: PartyId) -> Any:
         room = self._room
-        client = Client(me, identity=room.identities[me], terms=room.terms, rand=self._streams[me])
+        client = self.client_of(me, identity=room.identities[me], terms=room.terms, rand=self._streams[me])
         client.set_input(room.inputs[me])
         return client
 
     def write(self) -> Document:
         self._hold()
         room, subject, spec = self._room, self._room.params.subject, self._room.params.spec
-        machines: dict[PartyId, Client | Server] = {SERVER: self._server, **self._clients}
+        machines: dict[PartyId, Any] = {SERVER: self._server, **self._clients}
         return {
             "what": "one session: every message, who -> whom, and what is refused on the way",
             "session": {
@@ -349,8 +361,10 @@ class Scribe:
     def _hold(self) -> None:
         envelopes = self._note({"do": "start", "who": "server"}, SERVER, self._server.start())
         while envelopes:
+            passed_on: list[tuple[int, Envelope]] = []
             for sender, place, message in list(self._to_clients(envelopes)):
-                self._to_server(sender, place, message)
+                passed_on += self._to_server(sender, place, message)
+            assert not list(self._to_clients(passed_on))
             if self._server.outcome is not None:
                 return
             envelopes = self._note({"do": "close", "who": "server"}, SERVER, self._server.close_round())
@@ -366,17 +380,18 @@ class Scribe:
                 for at, answer in self._note(operation, party, answers):
                     yield party, at, answer.message
 
-    def _to_server(self, sender: PartyId, place: int, message: Any) -> None:
+    def _to_server(self, sender: PartyId, place: int, message: Any) -> list[tuple[int, Envelope]]:
+        """What the server passes on at once."""
         if message.round is self._vanish.get(sender):
             operation = {"do": "drop", "who": "server", "party": sender, "reason": DropReason.VANISHED.value}
-            self._note(operation, SERVER, self._server.drop(sender, DropReason.VANISHED))
-            return
+            return self._note(operation, SERVER, self._server.drop(sender, DropReason.VANISHED))
         if sender == WITNESS:
             self._refuse(SERVER, sender, message)
         operation = {"do": "receive", "who": "server", "from": sender, "message": place}
-        self._note(operation, SERVER, self._server.receive(sender, message))
+        passed_on = self._note(operation, SERVER, self._server.receive(sender, message))
         if sender == WITNESS:
-            self._show(SERVER, sender, "a second answer", CODEC.encode(message))
+            self._show(SERVER, sender, "a second answer", self.codec.encode(message))
+        return passed_on
 
     def _note(self, operation: Operation, who: PartyId, says: list[Envelope]) -> list[tuple[int, Envelope]]:
         first = len(self._messages)
@@ -384,7 +399,7 @@ class Scribe:
             self._messages.append(
                 {
                     "from": _name(who), "to": list(map(_name, envelope.recipients)),
-                    "class": type(envelope.message).__name__, "bytes": CODEC.encode(envelope.message).hex(),
+                    "class": type(envelope.message).__name__, "bytes": self.codec.encode(envelope.message).hex(),
                 }
             )  # fmt: skip
         self._operations.append(operation | {"says": list(range(first, len(self._messages)))})
@@ -392,20 +407,20 @@ class Scribe:
 
     def _refuse(self, who: PartyId, sender: PartyId, message: Any) -> None:
         """Before the good message, the ways to spoil it: on the wire, out of its round, and in what it says."""
-        good = CODEC.encode(message)
+        good = self.codec.encode(message)
         self._show(who, sender, "a byte left over", good + b"\0")
         self._show(who, sender, "cut", good[:-1])
         self._show(who, sender, "of another version", good[:1] + b"\2" + good[2:])
-        self._show(who, sender, "a message of another round", CODEC.encode(_out_of_place(message)))
-        for note, spoiled in spoil(message):
-            self._show(who, sender, note, CODEC.encode(spoiled))
+        self._show(who, sender, "a message of another round", self.codec.encode(self.out_of_place(message)))
+        for note, spoiled in self.spoil(message):
+            self._show(who, sender, note, self.codec.encode(spoiled))
 
     def _show(self, who: PartyId, sender: PartyId, note: str, data: bytes) -> None:
         machine = self._server if who == SERVER else self._clients[who]
         operation = {"do": "receive", "who": _name(who), "from": _name(sender), "note": note, "bytes": data.hex()}
         before = machine.snapshot()
         try:
-            machine.receive(sender, CODEC.decode(data))
+            machine.receive(sender, self.codec.decode(data))
         except ProtocolError as exc:
             reason = exc.reason.value if isinstance(exc, PeerMisbehaved) else None
             self._operations.append(operation | {"success": False, "error": type(exc).__name__, "reason": reason})

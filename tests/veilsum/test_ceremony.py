@@ -11,6 +11,7 @@ from mnemonic import Mnemonic
 
 from net.config import load_card, load_consortium, load_coordinator, load_party
 from net.store import read_keys
+from protocols.secagg.family import SECAGG
 from veilsum.ceremony.toml import literal, toml_key
 from veilsum.ceremony.words import spoken
 from veilsum.result import describe
@@ -134,6 +135,39 @@ def test_creating_prints_the_threshold_and_every_fingerprint(place):
     assert "4 members, t = 3" in said.out
     for name in ("a", "b", "c", "d", "hub"):
         assert place.ok("identity", "show", place.path(name)).splitlines()[0] in said.out
+
+
+def test_the_protocol_and_what_belongs_to_it_are_in_the_file_and_shown(place):
+    place.consortium.unlink()
+    said = place.create(["a", "b", "c", "d"], **{"protocol": "secagg", "rounds-per-epoch": 8})
+    assert said.status == 0, said
+    assert "8 rounds follow one exchange of keys" in said.out
+    consortium = load_consortium(place.consortium)
+    assert (consortium.protocol, consortium.rounds_per_epoch) == ("secagg", 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"protocol": "secsum"}, "secsum"),
+        ({"aggregators": "a"}, "aggregators belong to the protocol 'committee'"),
+        ({"rounds-per-epoch": 1001}, "rounds_per_epoch is a number from 1 to 1000"),
+    ],
+)
+def test_terms_that_do_not_belong_to_the_protocol_are_refused(place, options, why):
+    place.consortium.unlink()
+    assert why in place.create(["a", "b", "c", "d"], **options).complaint
+    assert not place.consortium.exists()
+
+
+def test_a_protocol_that_finds_no_numbers_refuses_the_terms_with_its_remedy(place, monkeypatch):
+    def none_fit(params, parties):
+        raise ValueError("plan for fewer losses")
+
+    place.consortium.unlink()
+    monkeypatch.setattr("veilsum.ceremony.agreement.family_of", lambda name: replace(SECAGG, numbers=none_fit))
+    assert "secagg among 4 members: plan for fewer losses" in place.create(["a", "b", "c", "d"]).complaint
+    assert not place.consortium.exists()
 
 
 def test_what_no_sum_could_stand_is_refused(place, veilsum):

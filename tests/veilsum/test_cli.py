@@ -38,7 +38,7 @@ def complaint(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
         (["demo", "--banks", "2"], "2 is not in the range"),
         (["demo", "--stage", "masked"], "masked-input"),
         (["demo", "--banks", "3"], "before its input left"),
-        (["demo", "--variant", "curious", "--stage", "confirm"], "no confirm round"),
+        (["demo", "--variant", "curious", "--stage", "confirm"], "has no stage 'confirm'"),
         (["demonstrate"], "No such command"),
         (["party", "run"], "CONFIG.toml"),
     ],

@@ -13,12 +13,13 @@ from rich.console import Console
 
 from fl_integration import training
 from mpc.field import PrimeField
-from protocols.messages import Round
+from protocols.families import FAMILIES
+from protocols.session import PROTOCOLS
 from protocols.session import Variant as SessionVariant
 from veilsum.demo.crew import Crew
 from veilsum.demo.files import open_workplace
 from veilsum.demo.guard import Keeper
-from veilsum.demo.options import Model, Options, Stage, Variant
+from veilsum.demo.options import Model, Options, Protocol, Variant
 from veilsum.demo.plan import plan
 from veilsum.demo.recording import Recording, is_exact
 from veilsum.demo.results import Dropped, Results, RoundResult, Scores
@@ -34,8 +35,8 @@ RESULTS = Results(
 )
 
 
-def test_the_options_have_the_names_of_the_protocol():
-    assert [stage.value for stage in Stage] == [name.value for name in Round][: len(Stage)]
+def test_the_options_have_the_names_of_the_protocols():
+    assert tuple(protocol.value for protocol in Protocol) == PROTOCOLS
     assert [variant.value for variant in Variant] == [variant.value for variant in SessionVariant]
     assert [model.value for model in Model] == [model.value for model in training.Model]
 
@@ -46,27 +47,60 @@ def test_the_options_have_the_names_of_the_protocol():
         (Options(), 2, 4, ("bank-5",)),
         (Options(lose=0), 3, 5, ()),
         (Options(banks=3, lose=0), 1, 3, ()),
-        (Options(banks=3, stage=Stage.CONFIRM, rounds=2), 0, 2, ("bank-3",)),
+        (Options(banks=3, stage="confirm", rounds=2), 0, 2, ("bank-3",)),
         (Options(banks=4), 1, 3, ("bank-4",)),
         (Options(banks=7, lose=2), 2, 5, ("bank-6", "bank-7")),
         (Options(variant=Variant.CURIOUS), 2, 3, ("bank-5",)),
+        (Options(protocol=Protocol.MESH), 2, 4, ("bank-5",)),
     ],
 )
 def test_the_plan_takes_the_most_colluders_that_the_rules_allow(asked, colluding, threshold, lost):
     planned = plan(asked)
-    assert (planned.colluding, planned.threshold, planned.lost) == (colluding, threshold, lost)
+    assert (planned.colluding, planned.numbers["t"], planned.lost) == (colluding, threshold, lost)
     assert planned.colluding + 2 * asked.lose < asked.banks
-    assert planned.threshold <= asked.banks - asked.lose
+    assert planned.numbers["t"] <= asked.banks - asked.lose
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_every_stage_of_every_protocol_can_be_asked_for_and_the_input_leaves_in_the_one_without_a_name(family):
+    protocol = Protocol(family.name)
+    for stage in family.stages(SessionVariant.ACTIVE):
+        assert plan(Options(protocol=protocol, stage=stage.value)).stage is stage
+    assert plan(Options(protocol=protocol)).stage is family.input_stage
+
+
+def test_a_protocol_whose_numbers_do_not_fit_is_refused_with_its_own_remedy(monkeypatch):
+    def none_fit(params, parties):
+        raise ValueError("use more --banks")
+
+    picky = replace(FAMILIES["secagg"], numbers=none_fit)
+    monkeypatch.setattr("veilsum.demo.plan.family_of", lambda name: picky)
+    with pytest.raises(WrongUsage, match="secagg with 5 banks of which 1 are lost: use more --banks"):
+        plan(Options())
+
+
+def test_a_graph_that_has_every_edge_is_said_to_be_complete(monkeypatch):
+    sparse = replace(FAMILIES["secagg"], numbers=lambda params, parties: {"k": parties - 1, "t": 4})
+    monkeypatch.setattr("veilsum.demo.plan.family_of", lambda name: sparse)
+    out = io.StringIO()
+    show_plan(Console(file=out, width=200), plan(Options()))
+    assert "(c = 2, k = 4, t = 4); the graph is complete" in out.getvalue()
 
 
 @pytest.mark.parametrize(
     ("asked", "why"),
     [
         (Options(banks=3), "before its input left"),
-        (Options(banks=3, stage=Stage.UNMASK), "--rounds 2"),
+        (Options(banks=3, stage="unmask"), "--rounds 2"),
         (Options(banks=4, lose=2), "use more --banks"),
         (Options(rounds=1), "--lose 0"),
-        (Options(variant=Variant.CURIOUS, stage=Stage.CONFIRM), "no confirm round"),
+        (
+            Options(variant=Variant.CURIOUS, stage="confirm"),
+            "the curious secagg has no stage 'confirm': use one of advertise, share, masked-input, unmask",
+        ),
+        (Options(stage="commit"), "the active secagg has no stage 'commit': use one of advertise, share, "),
+        (Options(protocol=Protocol.MESH, stage="share", variant=Variant.CURIOUS), "mesh has no curious variant"),
+        (Options(protocol=Protocol.MESH, stage="masked-input"), "mesh has no stage 'masked-input': use one of hello"),
     ],
 )
 def test_what_no_session_allows_is_refused_in_one_line_with_the_remedy(asked, why):

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from fl_integration.workload import State
-from veilsum.demo.options import Stage
+from protocols.messages import Round
+from protocols.secagg.family import SECAGG
+from protocols.session import Variant
 
 pytestmark = pytest.mark.slow
 
@@ -20,9 +22,11 @@ PATIENCE = 120.0  # seconds, for a machine that is busy with other tests
 # training round is its third session, because the statistics are the first.
 DYING_COORDINATOR = f"""
 import os, signal, sys
+from dataclasses import replace
 from pathlib import Path
 import net.coordinator
 from protocols.secagg import Server
+from protocols.secagg.family import SECAGG
 from veilsum.logs import LogFormat
 from veilsum.running import coordinate
 
@@ -48,7 +52,7 @@ def fatal(envelopes):
         os.kill(os.getpid(), signal.SIGKILL)
     return envelopes
 
-net.coordinator.Server = Dying
+net.coordinator.load_family = lambda *_: replace(SECAGG, collector=Dying)
 coordinate(Path(sys.argv[1]), LogFormat.TEXT)
 """
 
@@ -101,7 +105,7 @@ def ended_well(place, *processes, banks=()) -> State:
     return state
 
 
-@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("stage", SECAGG.stages(Variant.ACTIVE))
 def test_a_coordinator_that_was_killed_goes_on_from_its_last_model(training, start, bank, stage):
     place = training
     dying = start(place.coordinator(), stage.value, code=DYING_COORDINATOR)
@@ -113,7 +117,7 @@ def test_a_coordinator_that_was_killed_goes_on_from_its_last_model(training, sta
     assert state.history[-1]["parties"] == len(BANKS)
 
 
-@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("stage", SECAGG.stages(Variant.ACTIVE))
 def test_a_party_that_was_killed_joins_a_later_session(training, start, bank, stage):
     place = training
     coordinator = start("coordinator", place.coordinator())
@@ -133,7 +137,7 @@ def test_a_party_that_was_killed_joins_a_later_session(training, start, bank, st
     wait_for("connected", again)
     back.set()
     state = ended_well(place, coordinator, again, banks=banks)
-    input_had_left = stage in (Stage.CONFIRM, Stage.UNMASK)
+    input_had_left = stage in (Round.CONFIRM, Round.UNMASK)
     assert state.history[FATAL_ROUND - 1]["parties"] == len(BANKS) - (not input_had_left)
     assert state.history[-1]["parties"] == len(BANKS)
 

@@ -1,13 +1,15 @@
 """consortium.toml: who takes part, under which terms, training what. Made once, read and signed by every member."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from mpc.field import M31
 from net.config import dump_consortium, load_card, load_consortium
 from net.store import write_whole
+from protocols.families import FAMILIES, family_of
 from protocols.roster import Card, Consortium, ConsortiumError
-from protocols.session import Variant, smallest_cohort, smallest_threshold
+from protocols.session import Variant, VectorSpec, smallest_cohort
 from veilsum.ceremony.files import write_new
 from veilsum.ceremony.identity import load_identity
 from veilsum.ceremony.mean_section import load_mean_section
@@ -32,11 +34,14 @@ def create(
     name: str,
     rounds: int,
     model: str,
+    protocol: str = "secagg",
+    aggregators: Sequence[str] = (),
+    rounds_per_epoch: int = 1,
 ) -> Consortium:
     """Writes the file, unsigned. The coordinator's own card among those of the members is left out of them.
 
     schema: model.toml, or what `mean_table` wrote, which says model and rounds itself. plan: in its place, plan.toml,
-    for a training that another framework runs.
+    for a training that another framework runs. aggregators: names of members, of a committee.
     Raises Fault, WrongUsage, ConfigError: among them where colluding + 2 losses is not below the number of members.
     """
     head = load_card(coordinator)
@@ -47,13 +52,16 @@ def create(
             version=1,
             members=tuple(sorted(cards, key=lambda card: card.name)),
             coordinator=head,
-            protocol="secagg",
+            protocol=protocol,
             variant=Variant.ACTIVE,
             colluding=colluding,
             losses=losses,
             max_weight=MAX_WEIGHT,
             training=_training(schema, plan, model, rounds),
+            aggregators=tuple(aggregators),
+            rounds_per_epoch=rounds_per_epoch,
         )
+        numbers_of(consortium)
     except ConsortiumError as exc:
         raise Fault(str(exc)) from exc
     write_new(out, dump_consortium(consortium))
@@ -84,16 +92,30 @@ def sign(file: Path, folder: Path) -> tuple[Consortium, str]:
     return signed, identity.card.name
 
 
+def numbers_of(consortium: Consortium) -> Mapping[str, int]:
+    """What follows from the terms, while all members are there. Raises Fault, with the remedy, where nothing does."""
+    if consortium.protocol not in FAMILIES:
+        raise Fault(f"this version does not run {consortium.protocol}: use one of {', '.join(FAMILIES)}")
+    params = consortium.params(consortium.subject(bytes(32)), VectorSpec(1, M31), bytes(32))
+    try:
+        return family_of(consortium.protocol).numbers(params, len(consortium.members))
+    except ValueError as exc:
+        raise Fault(f"{consortium.protocol} among {len(consortium.members)} members: {exc}") from exc
+
+
 def described(consortium: Consortium) -> Iterator[str]:
-    """What a person checks before signing, line by line."""
-    members = len(consortium.members)
-    threshold = smallest_threshold(consortium.variant, members, consortium.colluding)
+    """What a person checks before signing, line by line. Raises Fault."""
+    numbers = ", ".join(f"{name} = {value}" for name, value in numbers_of(consortium).items())
     floor = smallest_cohort(consortium.colluding)
     yield (
-        f"{consortium.name}, version {consortium.version}: {members} members, t = {threshold} "
-        f"(stands {consortium.colluding} colluding with the coordinator and {consortium.losses} lost; "
-        f"a sum covers {floor} members or more)"
+        f"{consortium.name}, version {consortium.version}: {len(consortium.members)} members, {numbers} "
+        f"({consortium.protocol}: stands {consortium.colluding} colluding with the coordinator and {consortium.losses} "
+        f"lost; a sum covers {floor} members or more)"
     )
+    if consortium.aggregators:
+        yield f"{', '.join(consortium.aggregators)}: aggregate, and contribute nothing"
+    if consortium.rounds_per_epoch > 1:
+        yield f"{consortium.rounds_per_epoch} rounds follow one exchange of keys"
     yield f"digest {consortium.digest.hex()[:32]}: the same at everybody, whoever has signed"
     for card in (consortium.coordinator, *consortium.members):
         yield f"{card.name}: {spoken(card.verify_key)}{_mark(consortium, card)}"

@@ -14,7 +14,7 @@ from net.probe import knock, try_to_listen
 from net.store import read_keys, read_payload
 from protocols.roster import Card
 from veilsum.errors import Fault
-from veilsum.join import FOR_PEOPLE, means_of, own_table
+from veilsum.join import FOR_PEOPLE, means_of, only_aggregates, own_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,8 @@ def _owned(card: Card, has_root: bool, key_file: Path) -> str:
 
 def _data_line(config: PartyConfig) -> str:
     consortium = load_consortium(config.consortium)
+    if only_aggregates(config, consortium):
+        return "this member only aggregates"
     if means_of(consortium, config.consortium):
         return "a program contributes"
     table = own_table(config, consortium)

@@ -71,7 +71,7 @@ def write_party(
         consortium=_path(consortium, folder),
         identity=_path(own.key_file, folder),
         address=literal(str(address)),
-        data=_source(agreed, consortium, data, label, positive, folder),
+        data=_source(agreed, own.card, consortium, data, label, positive, folder),
         payload=literal("model.npz"),
         patience=DEFAULT_PATIENCE,
         colluding=agreed.colluding,
@@ -81,11 +81,22 @@ def write_party(
 
 
 def _source(
-    agreed: Consortium, file: Path, data: Path | None, label: str | None, positive: str | None, folder: Path
+    agreed: Consortium,
+    card: Card,
+    file: Path,
+    data: Path | None,
+    label: str | None,
+    positive: str | None,
+    folder: Path,
 ) -> str:
     """Where this party's contributions come from, as lines of its file."""
+    asked = (data, label, positive) != (None, None, None)
+    if card.name in agreed.aggregators:
+        if asked:
+            raise WrongUsage(f"{file}: {card.name} only aggregates: leave --data, --label and --positive out")
+        return "# no table: this member aggregates, and contributes nothing"
     if means_of(agreed, file):
-        if (data, label, positive) != (None, None, None):
+        if asked:
             raise WrongUsage(f"{file}: programs contribute to this training: leave --data, --label and --positive out")
         return "# contributions come from a program: veilsum.connect with the name of this file"
     if data is None:

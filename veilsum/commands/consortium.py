@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from veilsum.commands.parsing import ManyMembers
-from veilsum.demo.options import Model
+from veilsum.demo.options import Model, Protocol
 
 app = typer.Typer(help="The public file that all banks hold alike: who takes part, on which terms, training what.")
 
@@ -49,6 +49,11 @@ def create(
     name: Annotated[str, typer.Option(help="1 to 64 of a-z, 0-9 and -.")] = "consortium",
     rounds: Annotated[int, typer.Option(min=1, help="Training rounds.")] = 10,
     model: Annotated[Model, typer.Option(help="What is trained.")] = Model.LINEAR,
+    protocol: Annotated[Protocol, typer.Option(help="What makes the sums.")] = Protocol.SECAGG,
+    aggregators: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Of a committee: members that aggregate and contribute nothing.")
+    ] = "",
+    rounds_per_epoch: Annotated[int, typer.Option(min=1, help="Sums that follow one exchange of keys.")] = 1,
 ) -> None:
     """Write the consortium's file. Refused unless colluding + 2 losses is below the number of banks."""
     from veilsum.ceremony.agreement import create, described
@@ -64,6 +69,9 @@ def create(
         name=name,
         rounds=rounds,
         model=model.value,
+        protocol=protocol.value,
+        aggregators=[name for name in aggregators.split(",") if name],
+        rounds_per_epoch=rounds_per_epoch,
     )
     _show(described(consortium))
 

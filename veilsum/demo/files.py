@@ -85,7 +85,7 @@ def write_consortium(place: Workplace, plan: Plan, training: Mapping[str, Any]) 
         version=1,
         members=members,
         coordinator=coordinator,
-        protocol="secagg",
+        protocol=plan.family.name,
         variant=plan.variant,
         colluding=plan.colluding,
         losses=plan.losses,

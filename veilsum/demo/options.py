@@ -8,14 +8,14 @@ FIRST_LOSS = 2
 """The training round in which the banks are lost."""
 
 
-class Stage(StrEnum):
-    """The protocol's rounds: the bank is lost when its message of this one is ready and has not left."""
+class Protocol(StrEnum):
+    """Under these names a consortium agrees on one."""
 
-    ADVERTISE = "advertise"
-    SHARE = "share"
-    MASKED_INPUT = "masked-input"
-    CONFIRM = "confirm"
-    UNMASK = "unmask"
+    SECAGG = "secagg"
+    SECAGG_PLUS = "secagg+"
+    MESH = "mesh"
+    COMMITTEE = "committee"
+    LIGHTSECAGG = "lightsecagg"
 
 
 class Model(StrEnum):
@@ -39,10 +39,15 @@ class OwnData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
+    """stage: of the protocol, by name: the bank is lost when its message of this one is ready and has not left.
+    None: the one in which inputs leave.
+    """
+
     banks: int = 5
     rounds: int = 5
     lose: int = 1
-    stage: Stage = Stage.MASKED_INPUT
+    protocol: Protocol = Protocol.SECAGG
+    stage: str | None = None
     model: Model = Model.LINEAR
     seed: int = 0
     variant: Variant = Variant.ACTIVE

@@ -66,7 +66,7 @@ class _Demo:
         rounds = self._train(keeper, held_out)
         with self._console.status("training on each table alone, and on all in one place"):
             scores = self._compare(held_out)
-        return Results(protocol="secagg", rounds=rounds, auc=scores, exact=self._all_exact)
+        return Results(protocol=self._plan.family.name, rounds=rounds, auc=scores, exact=self._all_exact)
 
     def _write(self) -> None:
         source = self._source
@@ -105,7 +105,7 @@ class _Demo:
         write_coordinator(place, address)
         for bank in self._plan.banks:
             write_party(place, self._plan, bank, address, self._source.label)
-            stage = [self._plan.options.stage.value] if bank in self._lost else []
+            stage = [self._plan.stage.value] if bank in self._lost else []
             crew.start(bank, place.log(bank), "party", str(place.party(bank)), folder, bank, *stage)
         yield from (event for event in events if event["included"])
 

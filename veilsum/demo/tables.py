@@ -11,15 +11,22 @@ from veilsum.demo.results import Results, RoundResult, Scores
 
 def show_plan(console: Console, plan: Plan) -> None:
     options = plan.options
+    stands = f"{_count(plan.colluding, 'colluding bank')}{' beside the coordinator' if plan.has_coordinator else ''}"
+    numbers = ", ".join(f"{name} = {value}" for name, value in {"c": plan.colluding, **plan.numbers}.items())
     console.print(
-        f"{options.banks} banks, {options.variant.value} secagg: stands {_count(plan.colluding, 'colluding bank')} "
-        f"beside the coordinator and {_count(options.lose, 'lost bank')} (c = {plan.colluding}, t = {plan.threshold})"
+        f"{options.banks} banks, {options.variant.value} {plan.family.name}: stands {stands} "
+        f"and {_count(options.lose, 'lost bank')} ({numbers}){_graph(plan)}"
     )
     if plan.lost:
         console.print(
             f"{', '.join(plan.lost)}: killed in training round {FIRST_LOSS}, "
-            f"when the {options.stage.value} message is ready and has not left"
+            f"when the {plan.stage.value} message is ready and has not left"
         )
+
+
+def _graph(plan: Plan) -> str:
+    """A sparse graph of few banks has every edge."""
+    return "; the graph is complete" if plan.numbers.get("k") == plan.options.banks - 1 else ""
 
 
 def show_round(console: Console, result: RoundResult) -> None:
@@ -30,7 +37,7 @@ def show_round(console: Console, result: RoundResult) -> None:
 
 
 def show_results(console: Console, results: Results) -> None:
-    console.print(_rounds(results.rounds))
+    console.print(_rounds(results))
     console.print(_scores(results.auc))
     if results.exact:
         console.print("every sum is exact: element by element what the included banks encoded")
@@ -38,10 +45,10 @@ def show_results(console: Console, results: Results) -> None:
         console.print("[bold red]a sum differs from what the included banks encoded[/]")
 
 
-def _rounds(rounds: list[RoundResult]) -> Table:
+def _rounds(results: Results) -> Table:
     table = Table(
         *("round", "in the sum", "dropped", "absent", "exact"),
-        title="Training rounds",
+        title=f"Training rounds, summed by {results.protocol}",
         box=SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1, 0, 0),
@@ -49,7 +56,7 @@ def _rounds(rounds: list[RoundResult]) -> Table:
     )
     for heading in ("bytes up", "seconds", "AUC"):
         table.add_column(heading, justify="right")
-    for result in rounds:
+    for result in results.rounds:
         table.add_row(
             str(result.round),
             _numbers(result.included),

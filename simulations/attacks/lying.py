@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from conversation import Room
-
 from protocols.errors import SERVER, PartyId
 from protocols.messages import (
     AdvertiseKeys,
@@ -18,6 +16,7 @@ from protocols.messages import (
     UnmaskRequest,
 )
 from protocols.secagg import Client, bindings
+from simulations.attacks.cast import Cast
 
 Parties = frozenset[PartyId]
 
@@ -43,7 +42,7 @@ class LyingServer:
     Another U1 for some of them would be another session: D differs, and no bundle of one opens in the other.
     """
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Cast) -> None:
         self.room = room
         self.clients = {me: room.client(me) for me in room.parties}
         self.entries: tuple[AdvertiseKeys, ...] = tuple(

@@ -13,14 +13,15 @@ stays unknown its two ends must have one coefficient, so a combination is one of
 coefficient, and the smallest set says what can be learnt.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from views import View
+
+from simulations.attacks.views import View
 
 Bits = npt.NDArray[np.uint8]
 INNER_AXES = 3  # clients whose views are combined at once; those of the others are taken one by one
@@ -38,7 +39,9 @@ class Finding:
         return self.members.bit_count()
 
 
-def smallest_sum(views: dict[int, Sequence[View]], *, parties: int, threshold: int, enough: int = 0) -> Finding | None:
+def smallest_sum(
+    views: Mapping[int, Sequence[View]], *, parties: int, threshold: int, enough: int = 0
+) -> Finding | None:
     """Over every combination of one view for each honest client. None where nothing at all is learnt.
 
     views: by honest client; the rest of the parties collude. enough: stop at the first sum of at most so many inputs.
@@ -53,10 +56,10 @@ def smallest_sum(views: dict[int, Sequence[View]], *, parties: int, threshold: i
     return best
 
 
-def _outer_choices(views: dict[int, Sequence[View]]) -> Iterator[dict[int, Sequence[View]]]:
+def _outer_choices(views: Mapping[int, Sequence[View]]) -> Iterator[Mapping[int, Sequence[View]]]:
     outer = sorted(views)[INNER_AXES:]
     for chosen in product(*(views[client] for client in outer)):
-        yield views | {client: [view] for client, view in zip(outer, chosen, strict=True)}
+        yield {**views} | {client: [view] for client, view in zip(outer, chosen, strict=True)}
 
 
 class _Axis:
@@ -78,7 +81,7 @@ class _Axis:
         self.accepts = np.array([view.accepts for view in views])
 
 
-def _smallest_in(views: dict[int, Sequence[View]], parties: int, threshold: int) -> Finding | None:
+def _smallest_in(views: Mapping[int, Sequence[View]], parties: int, threshold: int) -> Finding | None:
     honest = sorted(views)
     axes = {client: _Axis(views[client], place, len(honest)) for place, client in enumerate(honest)}
     blocked, bound = _obstacles(axes, parties, threshold)
@@ -144,5 +147,5 @@ def _nonempty_subsets(clients: Sequence[int]) -> Iterator[int]:
         yield sum(1 << client for place, client in enumerate(clients) if chosen >> place & 1)
 
 
-def _shape(views: dict[int, Sequence[View]]) -> tuple[int, ...]:
+def _shape(views: Mapping[int, Sequence[View]]) -> tuple[int, ...]:
     return tuple(len(views[client]) for client in sorted(views))

@@ -1,9 +1,5 @@
 """Carries out what the search found: from the bytes that real clients gave away to the sum of their inputs."""
 
-from lying import parties
-from search import Finding
-from views import Playbook, Symbol, View
-
 from mpc import shamir
 from mpc.field import M31, FieldVector
 from mpc.keys import AgreementKey, AgreementSecret
@@ -12,6 +8,9 @@ from protocols.errors import PartyId
 from protocols.masking import PAIRWISE_MASK, SELF_MASK
 from protocols.secagg import bindings
 from protocols.secagg.states import AwaitingShares
+from simulations.attacks.lying import parties
+from simulations.attacks.search import Finding
+from simulations.attacks.views import Playbook, Symbol, View
 
 
 class Attack:

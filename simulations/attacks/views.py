@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from lying import LyingServer, answer, bits, parties
 
 from mpc.field import FieldVector
 from mpc.prg import expand
@@ -22,6 +21,7 @@ from protocols.masking import PAIRWISE_MASK, SELF_MASK
 from protocols.messages import DroppedReveal, FallbackShares, MaskedInput, Reveal, UnmaskShares
 from protocols.secagg import Client, bindings
 from protocols.secagg.states import AwaitingConfirmations, AwaitingShares, AwaitingSurvivors
+from simulations.attacks.lying import LyingServer, answer, bits, parties
 
 Symbol = tuple[Any, ...]
 """("b", owner, holder), ("s", owner, holder): a share. ("leaf", {pair}, U2): the seed between two parties."""
