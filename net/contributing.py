@@ -64,7 +64,7 @@ class Contributing:
         self._ready = not trains
         self._waiting: deque[Any] = deque()  # what needs the input, and what came after it
         self._room = most_waiting
-        self._uploads: deque[bytes] = deque()  # the first of them is offered
+        self._unsent: deque[tuple[Kind, bytes]] = deque()  # the first is an upload that is offered, or there is none
 
     @property
     def outcome(self) -> Outcome | None:
@@ -99,14 +99,14 @@ class Contributing:
 
     def granted(self) -> None:
         """The coordinator takes the upload now that we offered."""
-        if self._uploads:
-            body = self._uploads.popleft()
+        if self._unsent:
+            _, body = self._unsent.popleft()
             self._peer.post(Kind.UPLOAD, *in_session(self.task.session, body), progress=self._on_upload)
-            self._offer()
+            self._go_on()
 
     def give_up(self, reason: AbortReason) -> None:
         """Ends it here and erases the secrets; nobody is told."""
-        self._uploads.clear()
+        self._unsent.clear()
         self._client.abort(reason)
 
     def _set_input(self, vector: FieldVector) -> None:
@@ -127,6 +127,7 @@ class Contributing:
 
     async def _refuse(self, reason: DropReason) -> None:
         self._waiting.clear()
+        self._unsent.clear()
         await self._step(partial(self._client.drop, SERVER, reason))
 
     async def _step(self, call: Callable[[], list[Envelope]]) -> None:
@@ -148,13 +149,15 @@ class Contributing:
     def _post(self, message: Any) -> None:
         self._before_send(self.task.fl_round, message)
         body = self._family.codec.encode(message)
-        if not isinstance(message, self._family.uploads):
-            self._peer.post(Kind.MESSAGE, *in_session(self.task.session, body))
-            return
-        self._uploads.append(body)
-        if len(self._uploads) == 1:
-            self._offer()
+        kind = Kind.UPLOAD if isinstance(message, self._family.uploads) else Kind.MESSAGE
+        self._unsent.append((kind, body))
+        if len(self._unsent) == 1:
+            self._go_on()
 
-    def _offer(self) -> None:
-        if self._uploads:
-            self._peer.say(Offer(self.task.session, len(self._uploads[0])))
+    def _go_on(self) -> None:
+        """Messages leave in the order in which the machine made them: one behind an upload waits for its grant too."""
+        while self._unsent and self._unsent[0][0] is Kind.MESSAGE:
+            _, body = self._unsent.popleft()
+            self._peer.post(Kind.MESSAGE, *in_session(self.task.session, body))
+        if self._unsent:
+            self._peer.say(Offer(self.task.session, len(self._unsent[0][1])))

@@ -161,7 +161,7 @@ async def test_a_second_upload_is_dropped_as_unexpected(loopback, monkeypatch):
 
     def twice(self):
         if self._client._me == 2:
-            self._peer.post(Kind.UPLOAD, *in_session(self.task.session, self._uploads[0]))
+            self._peer.post(Kind.UPLOAD, *in_session(self.task.session, self._unsent[0][1]))
         granted(self)
 
     monkeypatch.setattr(Contributing, "granted", twice)
