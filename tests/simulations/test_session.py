@@ -41,6 +41,7 @@ def seen(scenario: Scenario) -> tuple[Report, list[tuple[PartyId, PartyId, bytes
 # A run is a function of scenario and seed
 
 
+@pytest.mark.slow
 @every_family
 def test_the_same_scenario_gives_the_same_bytes_and_another_seed_gives_others(protocol: str) -> None:
     scenario = replace(
@@ -81,7 +82,7 @@ def test_without_a_fault_everybody_is_in_the_exact_sum(protocol: str) -> None:
 
 
 @every_stage
-@pytest.mark.parametrize("noticed", [True, False])
+@pytest.mark.parametrize("noticed", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_one_party_lost_at_any_stage_costs_at_most_its_input(protocol: str, stage: str, noticed: bool) -> None:
     network = Network(noticed=noticed)
     result = only(replace(SMALL, protocol=protocol, faults=(Vanish(3, stage),), network=network))
@@ -89,6 +90,7 @@ def test_one_party_lost_at_any_stage_costs_at_most_its_input(protocol: str, stag
     assert set(result.included) >= {0, 1, 2, 4, 5}
 
 
+@pytest.mark.slow
 @every_family
 def test_a_share_that_vanishes_before_its_input_leaves_is_not_in_the_sum(protocol: str) -> None:
     scenario = Scenario(protocol=protocol, parties=11, dimension=5, dropout=Exactly(0.2), rounds=2)
@@ -190,6 +192,7 @@ def test_a_quantile_of_the_arrivals_sets_the_pace() -> None:
 # Time
 
 
+@pytest.mark.slow
 def test_a_slow_link_a_slow_device_and_a_long_training_each_cost_time() -> None:
     scenario = replace(SMALL, dimension=20_000)
     base = only(scenario).virtual_seconds
@@ -212,6 +215,7 @@ def test_phases_follow_one_another_and_say_who_answered() -> None:
 # Counts
 
 
+@pytest.mark.slow
 def test_bytes_are_those_of_the_cost_formula_and_of_the_frames_around_it() -> None:
     n, lost, length, spec = 20, 2, 3000, VectorSpec(3000, PrimeField.with_bits(21))
     scenario = Scenario(parties=n, dimension=length, bits=16, dropout=Exactly(0.1))
@@ -223,6 +227,7 @@ def test_bytes_are_those_of_the_cost_formula_and_of_the_frames_around_it() -> No
     assert result.bytes_down_per_client == planned.down + invitation + 6 * FRAME_BYTES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dropout", "masks"), [(0.0, 20), (0.1, 18 + 2 * 18), (0.3, 14 + 6 * 14)])
 def test_masks_are_counted_where_they_are_expanded(dropout: float, masks: int) -> None:
     result = only(Scenario(parties=20, dimension=4, dropout=Exactly(dropout)))

@@ -38,6 +38,7 @@ def test_a_grid_is_every_cell_with_every_point() -> None:
     assert BASE["dropout"] == {"kind": "exactly", "share": 0.2}
 
 
+@pytest.mark.slow
 def test_a_table_has_a_row_for_each_round_in_the_order_of_the_cells(tmp_path: Path) -> None:
     table = run_sweep(CELLS, tmp_path / "table.csv", engine=Counting())
     assert list(table["rounds"].dropna()) == [2] * 8
@@ -49,6 +50,7 @@ def test_a_table_has_a_row_for_each_round_in_the_order_of_the_cells(tmp_path: Pa
     assert len(written) == 12
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_interrupted_goes_on_where_it_stood(tmp_path: Path) -> None:
     out, whole = tmp_path / "table.csv", tmp_path / "whole.csv"
     first = Counting(most=3)
