@@ -6,7 +6,7 @@ from typing import Any
 
 from mpc.work import Work
 from protocols.errors import SERVER, PartyId
-from protocols.families import family_of
+from protocols.families import FAMILIES, family_of
 from protocols.family import Family
 from protocols.machine import Aborted, Finished, Outcome
 from protocols.session import VectorSpec
@@ -132,7 +132,7 @@ def known_family(protocol: str) -> Family:
     try:
         return family_of(protocol)
     except KeyError as exc:
-        raise ScenarioError(f"protocol is {protocol!r}: this version does not run it") from exc
+        raise ScenarioError(f"protocol is {protocol!r}: this version runs {', '.join(FAMILIES)}") from exc
 
 
 def hold(
