@@ -1,6 +1,8 @@
 """A sweep on a Ray cluster: the same cells, the same table. Everything that needs Ray."""
 
+import logging
 from collections.abc import Iterator
+from warnings import catch_warnings, simplefilter
 
 import ray
 
@@ -15,7 +17,9 @@ def on_ray(address: str | None = None) -> Engine:
     """
 
     def run(scenarios: list[Scenario]) -> Iterator[tuple[int, list[Row]]]:
-        ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
+        with catch_warnings():
+            simplefilter("ignore", FutureWarning)  # about accelerators, of which a sweep uses none
+            ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
         try:
             yield from _run(scenarios)
         finally:

@@ -76,6 +76,18 @@ def test_several_processes_write_the_same_table_as_one(tmp_path: Path) -> None:
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # of Ray's own processes
+def test_a_ray_of_this_machine_writes_the_same_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    from simulations.ray_engine import on_ray
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    for name, engine in (("ray.csv", on_ray()), ("one.csv", in_processes(1))):
+        run_sweep(CELLS[:4], tmp_path / name, engine=engine)
+    assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+
+
 def test_a_file_with_a_sweep_is_read_and_one_without_is_none(tmp_path: Path) -> None:
     file = tmp_path / "sweep.toml"
     file.write_text('parties = 5\n[sweep.grid]\nseed = [1, 2]\n[[sweep.cells]]\nprotocol = "mesh"\n')
