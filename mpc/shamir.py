@@ -52,6 +52,28 @@ class Corrected:
         return f"Corrected(<{len(self.secrets)} secrets>, wrong={sorted(self.wrong)})"
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Decoded:
+    """What `decode` found, one secret a column.
+
+    points: ascending. coefficients: (threshold, secrets), the constant first. differs: (points, secrets), whether the
+    share is off its polynomial. failed: (secrets,), whether there is no polynomial near enough.
+    """
+
+    points: tuple[int, ...]
+    coefficients: FieldVector
+    differs: npt.NDArray[np.bool_]
+    failed: npt.NDArray[np.bool_]
+
+    @property
+    def wrong(self) -> frozenset[int]:
+        """The points whose share is off the polynomial of at least one secret."""
+        return frozenset(point for point, row in zip(self.points, self.differs, strict=True) if row.any())
+
+    def __repr__(self) -> str:
+        return f"Decoded(<{len(self.failed)} secrets>, wrong={sorted(self.wrong)})"
+
+
 def split(
     secrets: FieldVector, *, threshold: int, points: Sequence[int], field: PrimeField, rand: Randomness
 ) -> FieldVector:
@@ -84,24 +106,47 @@ def correct(shares: Mapping[int, FieldVector], *, threshold: int, field: PrimeFi
     Raises NotEnoughShares below the threshold, TooManyErrors when some secret has no such sharing. Beyond that bound
     a forged sharing may be taken for the true one, as with every such code.
     """
+    found = decode(shares, threshold=threshold, field=field)
+    if found.failed.any():
+        raise TooManyErrors(f"more than {(len(found.points) - threshold) // 2} of {len(found.points)} shares are wrong")
+    return Corrected(found.coefficients[0], found.wrong)
+
+
+def decode(shares: Mapping[int, FieldVector], *, threshold: int, field: PrimeField) -> Decoded:
+    """The polynomials of degree below the threshold nearest to the shares, for each secret by itself.
+
+    As `correct`, but a secret that has no such polynomial is named and does not stop the others.
+    """
     places, matrix = _stacked(shares, threshold, field)
-    budget = (len(places) - threshold) // 2
-    secrets, wrong = field.zeros(matrix.shape[1]), np.zeros(len(places), dtype=bool)
-    pending = np.arange(matrix.shape[1])
+    budget, count = (len(places) - threshold) // 2, matrix.shape[1]
+    coefficients = np.zeros((threshold, count), dtype=field.dtype)
+    differs, failed = np.zeros(matrix.shape, dtype=bool), np.zeros(count, dtype=bool)
+    pending, tried = np.arange(count), None
     while len(pending):
-        first, pending = pending[0], pending[1:]
-        secrets[first], differs = _decode(places, matrix[:, first], threshold, field)
-        wrong |= differs
         # wrong holders are mostly the same for all secrets: avoiding those known so far settles most of the rest
-        basis = np.sort(np.argsort(wrong, kind="stable")[:threshold])
-        received = matrix[:, pending]
-        coefficients = _interpolate([places[i] for i in basis], received[basis], field)
-        differs = field.matmul(_powers(places, threshold, field), coefficients) != received
-        settled = differs.sum(axis=0) <= budget
-        secrets[pending[settled]] = coefficients[0, settled]
-        wrong |= differs[:, settled].any(axis=1)
-        pending = pending[~settled]
-    return Corrected(secrets, frozenset(place for place, bad in zip(places, wrong, strict=True) if bad))
+        basis = np.sort(np.argsort(differs.any(axis=1), kind="stable")[:threshold]).tolist()
+        if basis != tried:
+            tried, received = basis, matrix[:, pending]
+            near = _interpolate([places[i] for i in basis], received[basis], field)
+            off = field.matmul(_powers(places, threshold, field), near) != received
+            settled = off.sum(axis=0) <= budget
+            coefficients[:, pending[settled]], differs[:, pending[settled]] = near[:, settled], off[:, settled]
+            pending = pending[~settled]
+            continue
+        if not budget:
+            failed[pending] = True
+            break
+        first, pending = pending[0], pending[1:]
+        try:
+            coefficients[:, first], differs[:, first] = _decode(places, matrix[:, first], threshold, field)
+        except TooManyErrors:
+            failed[first] = True
+    return Decoded(places, coefficients, differs, failed)
+
+
+def evaluate(coefficients: FieldVector, points: Sequence[int], field: PrimeField) -> FieldVector:
+    """(points, columns): what polynomials, one a column with its constant first, have at these points."""
+    return field.matmul(_powers(tuple(points), len(coefficients), field), coefficients)
 
 
 def lagrange_at_zero(points: Sequence[int], field: PrimeField) -> FieldVector:
@@ -221,10 +266,10 @@ def _from_roots(roots: Sequence[int], field: PrimeField) -> FieldVector:
 
 def _decode(
     places: tuple[int, ...], word: FieldVector, threshold: int, field: PrimeField
-) -> tuple[int, npt.NDArray[np.bool_]]:
-    """(f(0), where f differs from `word`), f the only polynomial of degree < threshold near enough. [Gao 03]
+) -> tuple[FieldVector, npt.NDArray[np.bool_]]:
+    """(coefficients of f, where f differs from `word`), f the only polynomial of degree < threshold near enough.
 
-    Raises TooManyErrors when there is none.
+    [Gao 03] Raises TooManyErrors when there is none.
     """
     previous, current = _from_roots(places, field), _interpolate(places, word[:, np.newaxis], field)[:, 0]
     u, v = field.zeros(1), field.vector([1])
@@ -237,7 +282,7 @@ def _decode(
         raise TooManyErrors(f"more than {(len(places) - threshold) // 2} of {len(places)} shares are wrong")
     coefficients = _padded(message, threshold)[:threshold]
     differs: npt.NDArray[np.bool_] = field.matmul(_powers(places, threshold, field), coefficients) != word
-    return int(coefficients[0]), differs
+    return coefficients, differs
 
 
 def _degree(poly: FieldVector) -> int:

@@ -1,12 +1,31 @@
 """What a session sends: bytes of messages as formulas, so that a session of a million need not be held to be priced.
 
-`secagg` and `lightsecagg` follow their messages field by field and the tests hold them to encoded sessions; the others
-follow PROTOCOLS 3B to 3D. All are of a session in which `lost` of n parties vanish before their input leaves, and none
-after.
+`secagg`, `epoch`, `committee` and `lightsecagg` follow their messages field by field and the tests hold them to encoded
+sessions; the others follow PROTOCOLS 3B and 3C. All are of a session in which `lost` of n parties vanish before their
+input leaves, and none after.
 """
 
 from dataclasses import dataclass
 
+from protocols.committee.messages import (
+    AdvertiseKey,
+    Card,
+    Certificate,
+    Certify,
+    Checks,
+    CheckValues,
+    Committee,
+    Contribution,
+    Delivery,
+    Offer,
+    Receipt,
+    Receipts,
+    SumShare,
+    Vow,
+    Vows,
+)
+from protocols.epoch.messages import RoundStart
+from protocols.errors import PartyId
 from protocols.lightsecagg import messages as light
 from protocols.messages import (
     CODEC,
@@ -31,7 +50,6 @@ BUNDLE = 86  # two shares and a tag
 MERKLE_ABOVE = 1_000  # parties from which on a sparse graph's roster is a root, with an opening for each neighbour
 TAG = 16
 MESH_SHARE = 36
-CONFIDENCE_BITS = 64  # of the canaries, and of the committee's degree check
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +99,36 @@ class Session:
 
 def secagg(session: Session) -> Traffic:
     """Bonawitz et al., CCS 2017, as `protocols/secagg` speaks it: every field, to the byte where ids are 0..n-1."""
-    n, left, active = session.n, session.left, session.variant is Variant.ACTIVE
+    n, active = session.n, session.variant is Variant.ACTIVE
     entry = 1 + _party(n) + 2 * _bytes(KEY) + _bytes(session.signature)
     keys = _message(AdvertiseKeys, entry - 1)
     roster = _message(Roster, _list(n, entry), _bytes(session.signature))
     bundles = _pairs(n - 1, n, _bytes(BUNDLE))
     shares = _message(ShareKeys, _bytes(KEY if active else 0), bundles, _bytes(session.signature))
     delivered = _message(DeliverShares, _bitmap(n), bundles, _bytes(session.signature))
+    return session.traffic((keys + shares, _invitation(session) + roster + delivered), _from_masked_input(session))
+
+
+def epoch(session: Session, rounds: int) -> Traffic:
+    """All of an epoch's sums, as `protocols/epoch` speaks it: `lost` vanish in each round and are back in the next."""
+    n = session.n
+    entry = 1 + _party(n) + _bytes(KEY) + _list(rounds, _bytes(KEY)) + _bytes(SIGNATURE)
+    keys = _message(AdvertiseKeys, entry - 1)
+    roster = _message(Roster, _list(n, entry), _bytes(SIGNATURE))
+    bundles = _pairs(n - 1, n, _bytes(2 * SHARE * rounds + TAG))
+    shares = _message(ShareKeys, _list(rounds, _bytes(KEY)), _bytes(SIGNATURE), bundles)
+    invitation = _invitation(session, rounds)
+    params = invitation - _message(Invitation)
+    start = _message(RoundStart, _bytes(KEY), 1, params, _bitmap(n), _bytes(SIGNATURE), 1)
+    up, down = _from_masked_input(session)
+    return session.traffic(
+        (keys + shares, invitation + roster + bundles - 1 + rounds * start), (rounds * up, rounds * down)
+    )
+
+
+def _from_masked_input(session: Session) -> tuple[float, float]:
+    """Up and down for one who stays: masked input, U3, its confirmations, the shares, the sum."""
+    n, left, active = session.n, session.left, session.variant is Variant.ACTIVE
     masked = _message(MaskedInput, _bytes(session.spec.masked_size))
     survivor, dropped = 2 + _bytes(SHARE), 2 + _bytes(KEY if active else SHARE)
     each = 1 + _party(n)
@@ -96,10 +137,7 @@ def secagg(session: Session) -> Traffic:
     result = _message(Result, _bitmap(n), _bytes(session.signature), _bytes(session.result))
     confirm = _message(Confirm, _bytes(SIGNATURE)) if active else 0
     request = _message(UnmaskRequest, _pairs(left, n, _bytes(SIGNATURE))) if active else 0
-    return session.traffic(
-        (keys + shares, _invitation(session) + roster + delivered),
-        (masked + confirm + reveals, survivors + request + result),
-    )
+    return masked + confirm + reveals, survivors + request + result
 
 
 def secagg_plus(session: Session, holders: int, neighbours: int) -> Traffic:
@@ -141,14 +179,57 @@ def mesh(session: Session) -> Traffic:
 
 
 def committee(session: Session, aggregators: int, packed: int) -> Traffic:
-    """A m / ell elements up, sealed to each of A aggregators; the card and the sum down. [PROTOCOLS 3D]"""
-    bits = session.spec.field.bits
-    blocks = -(-session.spec.masked_length // packed) + -(-CONFIDENCE_BITS // bits)
-    sealed = session.elements(blocks) + TAG
-    up = aggregators * sealed + 2 * KEY + SIGNATURE
-    down = aggregators * (KEY + SIGNATURE) + session.result
-    sums = aggregators * session.elements(blocks)
-    return Traffic(up, down, session.left * up + session.n * down + sums)
+    """A m / ell elements up, as `protocols/committee` speaks it: every field. [PROTOCOLS 3D]
+
+    The n are clients; A more parties, of the numbers that follow, aggregate and contribute nothing.
+    """
+    n, left, elements = session.n, session.left, session.elements
+    blocks, kappa = -(-session.spec.masked_length // packed), session.spec.canaries
+    piece = elements(blocks + kappa) + TAG
+    number = (_party(n + aggregators) * (n + aggregators) - _party(n) * n) / aggregators
+    signature, clients = _bytes(SIGNATURE), _bitmap(n)
+
+    def of_each(value: float) -> float:
+        return _list(aggregators, 1 + number + value)
+
+    key = number + 2 * _bytes(KEY) + signature
+    card = _list(aggregators, 1 + key), signature
+    contribution = _message(Contribution, _bytes(KEY), signature, _bytes(aggregators * piece))
+    invitation = _committee_invitation(session, aggregators)
+    result = _message(Result, clients, _bytes(KEY), of_each(signature), signature, _bytes(session.result))
+    receipt = clients + _bytes(KEY) + signature
+    values = elements(left * kappa)
+    said = (
+        _message(AdvertiseKey, key)
+        + _message(Receipt, receipt)
+        + _message(Vow, signature)
+        + _message(CheckValues, signature, _bytes(values))
+        + _message(Certify, signature)
+        + _message(SumShare, signature, _bytes(elements(blocks)))
+    )
+    delivery = _message(Delivery, _party(n), _bytes(KEY), signature, _bytes(KEY * aggregators), _bytes(piece))
+    told = (
+        invitation
+        + _message(Committee, *card)
+        + left * delivery
+        + _message(Offer, clients, signature, _bytes(KEY * left))
+        + _message(Receipts, of_each(1 + receipt))
+        + _message(Vows, of_each(signature))
+        + _message(Checks, of_each(signature), _bytes(aggregators * values))
+        + _message(Certificate, of_each(signature))
+        + result
+    )
+    clients_traffic = session.traffic((0, invitation + _message(Card, *card)), (contribution, result))
+    assert clients_traffic.server is not None
+    server = clients_traffic.server + round(aggregators * (said + told))
+    return Traffic(clients_traffic.up, clients_traffic.down, server)
+
+
+def _committee_invitation(session: Session, aggregators: int) -> int:
+    subject = Subject(NO_RECORD, 1, NO_RECORD, NO_RECORD, NO_RECORD, NO_RECORD)
+    apart = frozenset(map(PartyId, range(session.n, session.n + aggregators)))
+    params = SessionParams(subject, session.spec, NO_RECORD, 0, protocol="committee", aggregators=apart)
+    return len(CODEC.encode(Invitation(params)))
 
 
 def lightsecagg(session: Session, pieces: int) -> Traffic:
@@ -216,7 +297,10 @@ def _bitmap(n: int) -> int:
     return _bytes(-(-n // 8))
 
 
-def _invitation(session: Session) -> int:
+def _invitation(session: Session, rounds: int = 1) -> int:
     """One is encoded: all of its fields but the numbers are of fixed size."""
     subject = Subject(NO_RECORD, 1, NO_RECORD, NO_RECORD, NO_RECORD, NO_RECORD)
-    return len(CODEC.encode(Invitation(SessionParams(subject, session.spec, NO_RECORD, 0, variant=session.variant))))
+    params = SessionParams(
+        subject, session.spec, NO_RECORD, 0, variant=session.variant, rounds_per_epoch=rounds
+    )  # fmt: skip
+    return len(CODEC.encode(Invitation(params)))

@@ -47,6 +47,7 @@ class AbortReason(StrEnum):
     NOT_INCLUDED = "not-included"  # the sum is over others; nothing more is said in this session
     TOO_SLOW = "too-slow"  # the round closed without our answer; an input that had arrived by then is in the sum
     UNMASK_INCONSISTENT = "unmask-inconsistent"  # the masks did not come off: canaries or commitments disagree
+    NO_EPOCH = "no-epoch"  # this party has no keys of the epoch that goes on: the next session shares new ones
     STOPPED = "stopped"  # our own driver ended it
 
 

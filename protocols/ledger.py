@@ -29,6 +29,13 @@ def differencing_key(subject: Subject, local_version: bytes = ONE_VERSION) -> by
     return digest("differencing", subject.model, subject.config, local_version)
 
 
+def contribution_key(key: bytes) -> bytes:
+    """Under which a party counts what it contributed to sums of this key, where it is not asked again before they are
+    opened and does not know over whom.
+    """
+    return digest("differencing, contributed", key)
+
+
 @dataclass(frozen=True, slots=True)
 class OpenSession:
     """A session that has not ended. seq: how many steps its client has taken."""
@@ -190,6 +197,12 @@ class Ledger:
             )
         told = change and not (change.earlier and u3 in self._sets(terms))  # a set that was there before is no news
         return (*([SummedAgain(known.times)] if known else []), *([change] if change and told else []))
+
+    def contributed(self, key: bytes) -> "Ledger":
+        """Our contribution, which others open without us, leaves. key: of `contribution_key`."""
+        entry = RevealedSum(key, bytes(32), self.times(key) + 1, frozenset())
+        sums = sorted([*(one for one in self.sums if one.key != key), entry], key=lambda one: one.key)
+        return replace(self, sums=tuple(sums))
 
     def revealed(self, key: bytes, terms: Terms, u3: PartySet) -> "Ledger":
         """Our UnmaskShares for this sum leave."""

@@ -155,7 +155,10 @@ def _mesh(setting: Setting) -> Plan:
 
 
 def _committee(setting: Setting) -> Plan:
-    """The fractions hold for aggregators too, rounded up. Wrong shares are corrected where the adversary may lie."""
+    """The fractions hold for aggregators too, rounded up. Wrong shares are corrected where the adversary may lie.
+
+    It is the session with `losses` lost + 2 wrong: s + 2e <= d. There is one variant, which is active.
+    """
     size = AGGREGATORS
     corrupt, lost = math.ceil(size * setting.corrupt - 1e-9), math.ceil(size * setting.dropout - 1e-9)
     privacy = max(corrupt, 1)
@@ -172,11 +175,11 @@ def _committee(setting: Setting) -> Plan:
         size,
         privacy + packed,
         traffic,
-        5,
+        7,
         noise,
         0.0,
         agreements=size,
-        checks=size,
+        checks=size + quorum,
         protects=f"up to {privacy} corrupt of {size} aggregators; one more and every input is read",
     )
 

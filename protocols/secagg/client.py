@@ -112,6 +112,24 @@ class Client:
         client._state, client._input, client._standing = kept.state, kept.input, kept.standing
         return client
 
+    @classmethod
+    def standing_at(
+        cls,
+        state: State,
+        *,
+        me: PartyId,
+        identity: SigningKey,
+        terms: Terms,
+        rand: Randomness,
+        ledger: Ledger,
+        standing: Standing,
+    ) -> "Client":
+        """A client that came to `state` by keys that were shared in another way (`protocols/epoch`)."""
+        client = cls(me, identity=identity, terms=terms, rand=rand)
+        client._state, client._standing = state, standing
+        client._ledger = standing.written(ledger, ended=isinstance(state, Ended))
+        return client
+
     def snapshot(self) -> bytes:
         return snapshots.dump_client(self._me, self._terms, self._standing, self._state, self._input)
 

@@ -171,6 +171,13 @@ class Server:
     def restore(cls, snapshot: bytes, *, identity: SigningKey) -> "Server":
         """Goes on from `snapshot()`; parameters and members come from inside it."""
         params, members, state = snapshots.load_server(snapshot)
+        return cls.standing_at(state, params=params, identity=identity, members=members)
+
+    @classmethod
+    def standing_at(
+        cls, state: ServerState, *, params: SessionParams, identity: SigningKey, members: Mapping[PartyId, VerifyKey]
+    ) -> "Server":
+        """A server that came to `state` in another process, or by keys that were shared in another way."""
         server = cls(params, identity=identity, members=members)
         server._state = state
         return server

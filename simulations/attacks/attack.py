@@ -7,7 +7,6 @@ from mpc.prg import Seed, expand
 from protocols.errors import PartyId
 from protocols.masking import PAIRWISE_MASK, SELF_MASK
 from protocols.secagg import bindings
-from protocols.secagg.states import AwaitingShares
 from simulations.attacks.lying import parties
 from simulations.attacks.search import Finding
 from simulations.attacks.views import Playbook, Symbol, View
@@ -66,9 +65,7 @@ class Attack:
 
     def _mask_secret(self, party: PartyId) -> AgreementSecret | None:
         if party in self._colluders:
-            state = self._server.clients[party]._state
-            assert isinstance(state, AwaitingShares)
-            return state.mask_secret
+            return self._server.mask_secret(party)
         try:
             return AgreementSecret.from_bytes(shamir.from_limbs(self._rebuild("s", party)))
         except shamir.NotEnoughShares:

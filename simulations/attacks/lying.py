@@ -1,21 +1,25 @@
 """A server that lies: it holds the coordinator's key and says to each real client whatever it likes, well signed."""
 
+import copy
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+from mpc.keys import AgreementSecret
 from protocols.errors import SERVER, PartyId
 from protocols.messages import (
     AdvertiseKeys,
     DeliverShares,
     FallbackRequest,
     Invitation,
+    MaskedInput,
     Roster,
     ShareKeys,
     Survivors,
     UnmaskRequest,
 )
 from protocols.secagg import Client, bindings
+from protocols.secagg.states import AwaitingShares
 from simulations.attacks.cast import Cast
 
 Parties = frozenset[PartyId]
@@ -59,6 +63,25 @@ class LyingServer:
 
     def shared(self, u2: Parties) -> bytes:
         return bindings.shared_digest(self.session, u2)
+
+    def masked(self, me: PartyId, u2: Parties) -> tuple[Client, MaskedInput]:
+        """A copy of the client whose input has left for this U2, and what it sent. Raises PeerMisbehaved."""
+        client = copy.copy(self.clients[me])
+        said: MaskedInput = answer(client, self.deliver(me, u2))
+        return client, said
+
+    def self_secret(self, me: PartyId) -> bytes:
+        """b of this client."""
+        return self._shared_state(me).self_secret
+
+    def mask_secret(self, me: PartyId) -> AgreementSecret:
+        """s of this client."""
+        return self._shared_state(me).mask_secret
+
+    def _shared_state(self, me: PartyId) -> AwaitingShares:
+        state = self.clients[me]._state
+        assert isinstance(state, AwaitingShares)
+        return state
 
     def deliver(self, me: PartyId, u2: Parties) -> DeliverShares:
         bundles = {dealer: self.shares[dealer].bundles[me] for dealer in u2 - {me}}

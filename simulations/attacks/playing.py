@@ -26,8 +26,10 @@ class Played:
     t: int
 
     def __post_init__(self) -> None:
-        room = Cast(clients=self.n, colluding=self.c, threshold=self.t, length=2)
-        self.playbook = Playbook(LyingServer(room))
+        self.playbook = Playbook(self.liar())
+
+    def liar(self) -> LyingServer:
+        return LyingServer(Cast(clients=self.n, colluding=self.c, threshold=self.t, length=2))
 
     @cached_property
     def views(self) -> dict[int, list[View]]:

@@ -20,7 +20,7 @@ from protocols.errors import PartyId, PeerMisbehaved
 from protocols.masking import PAIRWISE_MASK, SELF_MASK
 from protocols.messages import DroppedReveal, FallbackShares, MaskedInput, Reveal, UnmaskShares
 from protocols.secagg import Client, bindings
-from protocols.secagg.states import AwaitingConfirmations, AwaitingShares, AwaitingSurvivors
+from protocols.secagg.states import AwaitingConfirmations, AwaitingSurvivors
 from simulations.attacks.lying import LyingServer, answer, bits, parties
 
 Symbol = tuple[Any, ...]
@@ -66,8 +66,8 @@ class Playbook:
     masked: dict[tuple[PartyId, int], FieldVector] = field(default_factory=dict)  # (client, U2) -> y
 
     def __post_init__(self) -> None:
-        for me, client in self.server.clients.items():
-            state = _moved(client, self.server.deliver(me, parties(self.everybody)))._state
+        for me in self.server.clients:
+            state = self.server.masked(me, parties(self.everybody))[0]._state
             assert isinstance(state, AwaitingSurvivors)
             _name(self.shares, {("b", owner, me): (me, share) for owner, share in state.self_shares.items()})
             _name(self.shares, {("s", owner, me): (me, share) for owner, share in state.mask_shares.items()})
@@ -86,9 +86,8 @@ class Playbook:
         return [view for u2 in self.sets for view in self._views_with(me, u2)]
 
     def _views_with(self, me: PartyId, u2: int) -> Iterator[View]:
-        client = copy.copy(self.server.clients[me])
         try:
-            said = answer(client, self.server.deliver(me, parties(u2)))
+            client, said = self.server.masked(me, parties(u2))
         except PeerMisbehaved:
             return
         self._keep_masked(me, client, u2, said)
@@ -157,12 +156,11 @@ class Playbook:
 
     def _keep_masked(self, me: PartyId, client: Client, u2: int, said: MaskedInput) -> None:
         """y, once it is certain that the masks in it are those of the symbols: our self mask and a leaf for a peer."""
-        state, before = client._state, self.server.clients[me]._state
+        state = client._state
         assert isinstance(state, AwaitingSurvivors)
-        assert isinstance(before, AwaitingShares)
         _name(self.leaves, {("leaf", frozenset({me, peer}), u2): seed.raw for peer, seed in state.leaf_seeds.items()})
         spec = self.server.room.params.spec
-        own = bindings.self_seed(self.server.shared(parties(u2)), me, before.self_secret)
+        own = bindings.self_seed(self.server.shared(parties(u2)), me, self.server.self_secret(me))
         expected = expand(own, SELF_MASK, spec.field, 0, spec.masked_length)
         expected[: spec.length] = spec.field.add(expected[: spec.length], self.server.room.inputs[me])
         for peer, seed in state.leaf_seeds.items():

@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from committee_room import CommitteeRoom
+from committee_room import require_discretion as committee_discretion
 from conversation import Room
+from epoch_room import EpochRoom, LaterRoom
 from light_room import LightRoom
 from mesh_room import MeshRoom
 from sessions import FIELDS
@@ -16,15 +19,17 @@ from mpc.field import FieldVector, PrimeField
 from mpc.hashing import digest
 from mpc.keys import SigningKey
 from protocols.errors import SERVER, PartyId
-from protocols.families import FAMILIES
+from protocols.families import FAMILIES, family_of
 from protocols.family import Family
 from protocols.ledger import Ledger
 from protocols.machine import Machine
+from protocols.messages import Round
 from protocols.session import SessionParams, Terms, Variant
 from protocols.wire import PartySet
 
 Frames = list[tuple[PartyId, PartyId, bytes]]
-LARGE_FIELDS = frozenset(FIELDS) - {"5"}
+EPOCHS = family_of("secagg", 2)
+LARGE_FIELDS = frozenset(FIELDS) - {"5"}  # a share point for each party, and a place for each piece or packed secret
 Discretion = Callable[[Frames, "AnyRoom"], None]
 
 
@@ -55,7 +60,7 @@ class Case:
     """A protocol in one variant. room: takes clients, colluding, losses, field, length and seed by name.
 
     discretion: raises AssertionError where an honest party said what it must never say, from all frames of a session.
-    fields: those of `sessions.FIELDS` that are large enough for it.
+    fields: those of `sessions.FIELDS` that are large enough for it. without: stages that this session does not have.
     """
 
     name: str
@@ -64,10 +69,11 @@ class Case:
     room: Callable[..., AnyRoom]
     require_discretion: Discretion
     fields: frozenset[str] = frozenset(FIELDS)
+    without: frozenset[Any] = frozenset()
 
     @property
     def stages(self) -> tuple[Any, ...]:
-        return self.family.stages(self.variant)
+        return tuple(stage for stage in self.family.stages(self.variant) if stage not in self.without)
 
     def make(self, clients: int = 5, colluding: int = 1, losses: int = 1, **given: Any) -> AnyRoom:
         return self.room(clients=clients, colluding=colluding, losses=losses, **given)
@@ -103,7 +109,14 @@ def contributors(machines: Mapping[PartyId, Any]) -> dict[PartyId, Any]:
 
 
 def _bonawitz_discretion(frames: Frames, room: AnyRoom) -> None:
-    watch = Watch(frames)
+    _require_discretion(Watch(frames), room)
+
+
+def _epoch_discretion(frames: Frames, room: AnyRoom) -> None:
+    _require_discretion(Watch(frames, EPOCHS.codec), room)
+
+
+def _require_discretion(watch: Watch, room: AnyRoom) -> None:
     for party in room.parties:
         watch.require_discretion(party)
 
@@ -124,10 +137,24 @@ def _bonawitz(variant: Variant) -> Callable[..., Room]:
     return lambda **given: Room(variant=variant, **given)
 
 
+def _committee_discretion(frames: Frames, room: AnyRoom) -> None:
+    committee_discretion(frames, room.parties)
+
+
+def _apart(**given: Any) -> CommitteeRoom:
+    """The aggregators contribute nothing: as many of them as there are clients."""
+    return CommitteeRoom(aggregators=given["clients"], **given)
+
+
 CASES = (
     Case("secagg-active", FAMILIES["secagg"], Variant.ACTIVE, _bonawitz(Variant.ACTIVE), _bonawitz_discretion),
     Case("secagg-curious", FAMILIES["secagg"], Variant.CURIOUS, _bonawitz(Variant.CURIOUS), _bonawitz_discretion),
     Case("mesh", FAMILIES["mesh"], Variant.ACTIVE, MeshRoom, _mesh_discretion),
+    Case("epoch-first", EPOCHS, Variant.ACTIVE, EpochRoom, _epoch_discretion),
+    Case(
+        "epoch-later", EPOCHS, Variant.ACTIVE, LaterRoom, _epoch_discretion,
+        without=frozenset({Round.ADVERTISE, Round.SHARE}),
+    ),
     Case(
         "lightsecagg-active", FAMILIES["lightsecagg"], Variant.ACTIVE, _light(Variant.ACTIVE), _light_discretion,
         fields=LARGE_FIELDS,
@@ -136,4 +163,6 @@ CASES = (
         "lightsecagg-curious", FAMILIES["lightsecagg"], Variant.CURIOUS, _light(Variant.CURIOUS), _light_discretion,
         fields=LARGE_FIELDS,
     ),
+    Case("committee", FAMILIES["committee"], Variant.ACTIVE, CommitteeRoom, _committee_discretion, fields=LARGE_FIELDS),
+    Case("committee-apart", FAMILIES["committee"], Variant.ACTIVE, _apart, _committee_discretion, fields=LARGE_FIELDS),
 )  # fmt: skip

@@ -13,6 +13,7 @@ from protocols.machine import Envelope, Finished
 from protocols.mesh import Peer
 from protocols.mesh.messages import CODEC, Message
 from protocols.session import SessionParams, Subject, Terms, Variant, VectorSpec
+from protocols.wire import Codec
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 NOT_SAID = {"Lacking", "HeldShares", "Fetch", "Result", "Equivocation", "Abort"}  # nothing of it happens there
@@ -69,15 +70,17 @@ def peers_of(vector: dict[str, Any]) -> tuple[dict[int, Peer], list[Replayed]]:
     return peers, streams
 
 
-def do(peer: Peer, vector: dict[str, Any], operation: dict[str, Any]) -> list[Envelope]:
+def do(peer: Any, vector: dict[str, Any], operation: dict[str, Any], codec: Codec = CODEC) -> list[Envelope]:
+    says: list[Envelope]
     match operation["do"]:
         case "start":
-            return peer.start()
+            says = peer.start()
         case "drop":
-            return peer.drop(PartyId(operation["party"]), DropReason(operation["reason"]))
+            says = peer.drop(PartyId(operation["party"]), DropReason(operation["reason"]))
         case _:
             written = operation.get("bytes") or vector["messages"][operation["message"]]["bytes"]
-            return peer.receive(PartyId(operation["from"]), CODEC.decode(bytes.fromhex(written)))
+            says = peer.receive(PartyId(operation["from"]), codec.decode(bytes.fromhex(written)))
+    return says
 
 
 def test_real_peers_say_in_every_step_exactly_the_bytes_of_the_vector() -> None:
@@ -98,17 +101,17 @@ def test_real_peers_say_in_every_step_exactly_the_bytes_of_the_vector() -> None:
         require_outcome(peers[expected["who"]], expected)
 
 
-def require_refusal(peer: Peer, vector: dict[str, Any], operation: dict[str, Any]) -> None:
+def require_refusal(peer: Any, vector: dict[str, Any], operation: dict[str, Any], codec: Codec = CODEC) -> None:
     before = peer.snapshot()
     with pytest.raises(ProtocolError) as refusal:
-        do(peer, vector, operation)
+        do(peer, vector, operation, codec)
     assert type(refusal.value).__name__ == operation["error"], operation["note"]
     if isinstance(refusal.value, PeerMisbehaved):
         assert refusal.value.reason.value == operation["reason"], operation["note"]
     assert peer.snapshot() == before
 
 
-def require_outcome(peer: Peer, expected: dict[str, Any]) -> None:
+def require_outcome(peer: Any, expected: dict[str, Any]) -> None:
     if "sum" in expected:
         assert isinstance(peer.outcome, Finished)
         assert peer.outcome.aggregate.vector.tolist() == expected["sum"]

@@ -184,15 +184,22 @@ class Replay:
         assert params.digest.hex() == session["digest"]
         members = {party: identity.verify_key for party, identity in identities.items()}
         terms = Terms(
-            params.subject, members, params.spec, params.colluding, params.cohort, params.variant, params.protocol
-        )
+            params.subject, members, params.spec, params.colluding, params.cohort, params.variant, params.protocol,
+            rounds_per_epoch=params.rounds_per_epoch,
+        )  # fmt: skip
         self.randomness = {PartyId(one["party"]): Replayed(one["randomness"]) for one in document["parties"]}
-        self.machines: dict[PartyId, Any] = {SERVER: self.server_of(params, identity=coordinator, members=members)}
+        self.machines: dict[PartyId, Any] = {SERVER: self._server(params, identity=coordinator, members=members)}
         for one in document["parties"]:
             me = PartyId(one["party"])
-            client = self.client_of(me, identity=identities[me], terms=terms, rand=self.randomness[me])
+            client = self._client(me, identity=identities[me], terms=terms, rand=self.randomness[me])
             client.set_input(params.spec.field.vector(one["input"]))
             self.machines[me] = client
+
+    def _server(self, params: SessionParams, **given: Any) -> Any:
+        return self.server_of(params, **given)
+
+    def _client(self, me: PartyId, **given: Any) -> Any:
+        return self.client_of(me, **given)
 
     def do(self, operation: Operation) -> list[Envelope]:
         machine = self.machines[party(operation["who"])]
@@ -238,6 +245,7 @@ def session_params(session: Mapping[str, Any], coordinator: SigningKey) -> Sessi
         session["protocol"],
         session["wire"],
         session.get("losses", 0),
+        rounds_per_epoch=session.get("rounds_per_epoch", 1),
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from protocols.epoch.messages import RoundStart
 from protocols.errors import SERVER, PartyId
 from protocols.messages import (
     CODEC,
@@ -15,6 +16,7 @@ from protocols.messages import (
     Survivors,
     UnmaskShares,
 )
+from protocols.wire import Codec
 
 
 @dataclass
@@ -22,22 +24,25 @@ class Watch:
     """A tap that keeps every frame, with what each client heard and said, in order."""
 
     frames: list[tuple[PartyId, PartyId, bytes]] = field(default_factory=list)
+    codec: Codec = CODEC
 
     def __call__(self, sender: PartyId, recipient: PartyId, data: bytes) -> None:
         self.frames.append((sender, recipient, data))
 
     def said_by(self, client: PartyId) -> list[Any]:
-        return [CODEC.decode(data) for sender, _, data in self.frames if sender == client]
+        return [self.codec.decode(data) for sender, _, data in self.frames if sender == client]
 
     def told_to(self, client: PartyId) -> list[Any]:
         return [
-            CODEC.decode(data) for sender, recipient, data in self.frames if (sender, recipient) == (SERVER, client)
+            self.codec.decode(data)
+            for sender, recipient, data in self.frames
+            if (sender, recipient) == (SERVER, client)
         ]
 
     def require_discretion(self, client: PartyId) -> None:
         """For a client whose server told it each set once: it answered for those sets and for nothing else."""
         told, said = self.told_to(client), self.said_by(client)
-        u2 = _only_set(message.u2 for message in told if isinstance(message, DeliverShares))
+        u2 = _only_set(message.u2 for message in told if isinstance(message, DeliverShares | RoundStart))
         u3 = _only_set(message.u3 for message in told if isinstance(message, Survivors))
         require_discretion(client, said, u2, u3)
 

@@ -311,11 +311,11 @@ class Scribe:
     codec: Codec = CODEC
     client_of: Any = Client
 
-    def __init__(self, room: Room, vanish: Mapping[PartyId, StrEnum]) -> None:
+    def __init__(self, room: Any, vanish: Mapping[PartyId, StrEnum]) -> None:
         self._room, self._vanish = room, vanish
         self._streams = {me: Recording(room.rand.child(f"client {me}")) for me in room.parties}
-        self._clients = {me: self._client(me) for me in room.parties}
-        self._server = room.server()
+        self._clients: dict[PartyId, Any] = {me: self._client(me) for me in room.parties}
+        self._server = self._make_server()
         self._messages: list[Document] = []
         self._operations: list[Operation] = []
 
@@ -324,6 +324,9 @@ class Scribe:
 
     def out_of_place(self, message: Any) -> Any:
         return _out_of_place(message)
+
+    def _make_server(self) -> Any:
+        return self._room.server()
 
     def _client(self, me: PartyId) -> Any:
         room = self._room

@@ -41,7 +41,15 @@ class Recording:
 
 
 class Scribe:
-    """Holds the session and writes down every call, with what came of it."""
+    """Holds the session and writes down every call, with what came of it.
+
+    codec, what, loses: the protocol's own, here the mesh's. witnesses: to whom what arrives is also shown spoiled.
+    """
+
+    codec = CODEC
+    what = "one session of the mesh: every message, who -> whom, and what is refused on the way"
+    loses: type[Any] = PartialSum  # LOST is gone when it would say this
+    witnesses: tuple[PartyId, ...] = (WITNESS,)
 
     def __init__(self) -> None:
         self._room = MeshRoom(clients=4, length=3, seed=b"vectors: mesh")
@@ -62,7 +70,7 @@ class Scribe:
     def _document(self) -> dict[str, Any]:
         room, subject = self._room, self._room.params.subject
         return {
-            "what": "one session of the mesh: every message, who -> whom, and what is refused on the way",
+            "what": self.what,
             "session": {
                 "protocol": room.params.protocol, "wire": room.params.wire, "variant": room.params.variant.value,
                 "length": room.length, "modulus": room.field.modulus, "nonce": room.params.nonce.hex(),
@@ -93,20 +101,20 @@ class Scribe:
     def _deliver(self, sender: PartyId, recipient: PartyId, place: int) -> None:
         if recipient not in self._there:
             return
-        message = CODEC.decode(bytes.fromhex(self._messages[place]["bytes"]))
-        if recipient == WITNESS:
-            self._refuse(sender, message)
+        message = self.codec.decode(bytes.fromhex(self._messages[place]["bytes"]))
+        if recipient in self.witnesses:
+            self._refuse(recipient, sender, message)
         operation = {"do": "receive", "who": recipient, "from": sender, "message": place}
         self._note(operation, recipient, self._peers[recipient].receive(sender, message))
 
     def _note(self, operation: Operation, who: PartyId, says: list[Envelope]) -> None:
-        if who == LOST and any(isinstance(envelope.message, PartialSum) for envelope in says):
+        if who == LOST and any(isinstance(envelope.message, self.loses) for envelope in says):
             self._operations.append(operation | {"says": "lost"})
             self._lose()
             return
         first = len(self._messages)
         for place, envelope in enumerate(says, start=first):
-            name, data = type(envelope.message).__name__, CODEC.encode(envelope.message).hex()
+            name, data = type(envelope.message).__name__, self.codec.encode(envelope.message).hex()
             self._messages.append({"from": who, "to": list(envelope.recipients), "class": name, "bytes": data})
             self._under_way.extend((who, recipient, place) for recipient in envelope.recipients)
         self._operations.append(operation | {"says": list(range(first, len(self._messages)))})
@@ -117,40 +125,45 @@ class Scribe:
             says = self._peers[me].drop(LOST, DropReason.VANISHED)
             self._note({"do": "drop", "who": me, "party": LOST, "reason": DropReason.VANISHED.value}, me, says)
 
-    def _refuse(self, sender: PartyId, message: Any) -> None:
-        good = CODEC.encode(message)
-        self._show(sender, "a byte left over", good + b"\0")
-        self._show(sender, "of another version", good[:1] + b"\2" + good[2:])
+    def _refuse(self, who: PartyId, sender: PartyId, message: Any) -> None:
+        good = self.codec.encode(message)
+        self._show(who, sender, "a byte left over", good + b"\0")
+        self._show(who, sender, "of another version", good[:1] + b"\2" + good[2:])
         if hasattr(message, "signature"):
-            self._show(sender, "another signature", CODEC.encode(replace(message, signature=bytes(64))))
+            self._show(who, sender, "another signature", self.codec.encode(replace(message, signature=bytes(64))))
         if hasattr(message, "under"):
-            self._show(sender, "bound to something else", CODEC.encode(replace(message, under=bytes(32))))
+            self._show(who, sender, "bound to something else", self.codec.encode(replace(message, under=bytes(32))))
 
-    def _show(self, sender: PartyId, note: str, data: bytes) -> None:
+    def _show(self, who: PartyId, sender: PartyId, note: str, data: bytes) -> None:
         """Written down where it is refused; a message that comes too late to be read is not."""
-        peer = self._peers[WITNESS]
+        peer = self._peers[who]
         before = peer.snapshot()
         try:
-            peer.receive(sender, CODEC.decode(data))
+            peer.receive(sender, self.codec.decode(data))
         except ProtocolError as exc:
             reason = exc.reason.value if isinstance(exc, PeerMisbehaved) else None
-            said = {"do": "receive", "who": WITNESS, "from": sender, "note": note, "bytes": data.hex()}
+            said = {"do": "receive", "who": who, "from": sender, "note": note, "bytes": data.hex()}
             self._operations.append(said | {"success": False, "error": type(exc).__name__, "reason": reason})
         assert peer.snapshot() == before
 
 
-def generate() -> dict[str, str]:
-    """File name -> content."""
+def text(document: dict[str, Any]) -> str:
+    """JSON with one operation, message or party a line."""
     parts = []
-    for key, value in Scribe().write().items():
+    for key, value in document.items():
         if isinstance(value, list):
             rows = ",\n".join(f"  {json.dumps(row)}" for row in value)
             parts.append(f" {json.dumps(key)}: [\n{rows}\n ]")
         else:
             parts.append(f" {json.dumps(key)}: {json.dumps(value)}")
-    return {"mesh.json": "{\n" + ",\n".join(parts) + "\n}\n"}
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def generate() -> dict[str, str]:
+    """File name -> content."""
+    return {"mesh.json": text(Scribe().write())}
 
 
 if __name__ == "__main__":
-    for name, text in generate().items():
-        (Path(__file__).parent / name).write_text(text)
+    for name, written in generate().items():
+        (Path(__file__).parent / name).write_text(written)
