@@ -20,13 +20,15 @@ from simulations.scenario import Scenario
 
 @dataclass(slots=True)
 class Consortium:
-    """The parties of all rounds of a scenario, with what each has answered before."""
+    """The parties of all rounds of a scenario, with what each has answered before, and what an epoch leaves to its
+    next session."""
 
     scenario: Scenario
     family: Family
     identities: dict[PartyId, SigningKey] = field(init=False)
     members: Mapping[PartyId, VerifyKey] = field(init=False)
     ledgers: dict[PartyId, Ledger] = field(init=False, default_factory=dict)
+    epochs: dict[PartyId, Any] = field(init=False, default_factory=dict)
     rand: SeededRandomness = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,10 +86,12 @@ class Seats:
     def machine(self, seat: PartyId) -> Machine:
         """Without its input. Raises LocalProtocolError where the session is not one that its terms admit."""
         family, identity = self.family, self.consortium.identities[seat]
+        epoch = self.consortium.epochs.get(seat)
+        left: dict[str, Any] = {} if epoch is None else {"epoch": epoch}
         if seat == SERVER:
             assert family.collector is not None
-            return family.collector(self.params, identity=identity, members=dict(self.consortium.members))
-        beside: dict[str, Any] = {
+            return family.collector(self.params, identity=identity, members=dict(self.consortium.members), **left)
+        beside = left | {
             "identity": identity,
             "terms": self.terms,
             "rand": self.rand.child(f"party {seat}"),
@@ -98,6 +102,8 @@ class Seats:
         assert family.contributor is not None
         return family.contributor(seat, **beside)
 
-    def keep(self, seat: PartyId, ledger: Ledger) -> None:
-        """What the party has answered goes to its next session."""
-        self.consortium.ledgers[seat] = ledger
+    def keep(self, seat: PartyId, machine: Any) -> None:
+        """What goes to this one's next session: what it has answered, and what its epoch left."""
+        if seat != SERVER:
+            self.consortium.ledgers[seat] = machine.ledger
+        self.consortium.epochs[seat] = getattr(machine, "epoch", None)

@@ -237,7 +237,7 @@ class VirtualSession:
         assert seat.machine is not None
         self.tally.vanished[place] = seat.machine.round.value
         self.tally.touched.add(place)
-        self._keep_ledger(place, seat.machine)
+        self._seats.keep(place, seat.machine)
         seat.machine = seat.gathering = None
         if self._scenario.network.noticed:
             others = [SERVER] if SERVER in self.seats else [other for other in self.seats if other != place]
@@ -407,9 +407,5 @@ class VirtualSession:
         """What a later session needs stays, the machine goes."""
         assert seat.machine is not None
         seat.outcome = seat.outcome or seat.machine.outcome
-        if place != SERVER:
-            self._keep_ledger(place, seat.machine)
-            seat.machine = None
-
-    def _keep_ledger(self, place: PartyId, machine: Any) -> None:
-        self._seats.keep(place, machine.ledger)
+        self._seats.keep(place, seat.machine)
+        seat.machine = None

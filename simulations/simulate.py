@@ -114,7 +114,7 @@ def simulate(
     clock: of real seconds, for `measured`. Raises ScenarioError for a protocol that is not there, or one that does not
     take part in such a session.
     """
-    consortium = Consortium(scenario, family or known_family(scenario.protocol))
+    consortium = Consortium(scenario, family or known_family(scenario))
     spec = VectorSpec(scenario.dimension, scenario.field_)
     oracle = Oracle(spec.field, spec.length, scenario.parties, scenario.seed)
     numbers = _degree_and_threshold(consortium.session(1, spec))
@@ -127,11 +127,14 @@ def simulate(
     return Report(scenario, *numbers, tuple(results))
 
 
-def known_family(protocol: str) -> Family:
+def known_family(scenario: Scenario) -> Family:
     """Raises ScenarioError."""
+    protocol, rounds = scenario.protocol, scenario.rounds_per_epoch
     try:
-        return family_of(protocol)
+        return family_of(protocol, rounds)
     except KeyError as exc:
+        if protocol in FAMILIES:
+            raise ScenarioError(f"rounds_per_epoch is {rounds}: {protocol} has no epochs") from exc
         raise ScenarioError(f"protocol is {protocol!r}: this version runs {', '.join(FAMILIES)}") from exc
 
 

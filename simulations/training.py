@@ -119,7 +119,7 @@ class SimulatedMean:
     def _hold(self, fl_round: int, inputs: Mapping[PartyId, FieldVector], codec: Codec) -> FieldVector:
         spec = VectorSpec(codec.vector_length, codec.field)
         if self._consortium is None:
-            self._consortium = Consortium(self.scenario, self.family or known_family(self.scenario.protocol))
+            self._consortium = Consortium(self.scenario, self.family or known_family(self.scenario))
 
         def judge(total: FieldVector, included: PartySet) -> bool:
             plain = sum((inputs[party].astype(object) for party in included), np.zeros(spec.length, dtype=object))

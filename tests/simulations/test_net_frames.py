@@ -157,7 +157,7 @@ LOSSES = [
 async def test_net_sends_what_the_simulation_sends_frame_for_frame(scenario: Scenario) -> None:
     up, down, result = simulated(scenario)
     spec = VectorSpec(scenario.dimension, scenario.field_)
-    seats = Consortium(scenario, known_family(scenario.protocol)).session(1, spec)
+    seats = Consortium(scenario, known_family(scenario)).session(1, spec)
     oracle = Oracle(spec.field, spec.length, scenario.parties, scenario.seed)
     input_stage = seats.family.input_stage.value
     vanish = {party: stage or input_stage for party, stage in scenario.plan(1).vanish.items()}

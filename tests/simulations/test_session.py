@@ -103,6 +103,19 @@ def test_a_share_that_vanishes_before_its_input_leaves_is_not_in_the_sum(protoco
     assert report.rounds[0].included != report.rounds[1].included
 
 
+@pytest.mark.slow
+def test_an_epoch_exchanges_keys_once_and_goes_on_with_whom_it_lost() -> None:
+    scenario = replace(SMALL, rounds=3, rounds_per_epoch=3, faults=(Vanish(2, "masked-input", 2),))
+    first, second, third = simulate(scenario).rounds
+    assert [one.exact for one in (first, second, third)] == [True] * 3
+    assert second.included == (0, 1, 3, 4, 5)
+    assert "share" in first.bytes_by_stage
+    assert "share" not in second.bytes_by_stage
+    assert second.bytes_up_per_client < first.bytes_up_per_client
+    single = simulate(replace(scenario, rounds_per_epoch=1)).rounds
+    assert all("share" in one.bytes_by_stage for one in single)
+
+
 @every_family
 def test_too_many_losses_leave_no_sum_and_nobody_with_a_wrong_one(protocol: str) -> None:
     result = only(replace(SMALL, protocol=protocol, dropout=Exactly(0.7)))
@@ -110,7 +123,7 @@ def test_too_many_losses_leave_no_sum_and_nobody_with_a_wrong_one(protocol: str)
     assert result.aborted == "too-few"
 
 
-@every_family
+@pytest.mark.parametrize("protocol", ["secagg", "mesh", "lightsecagg"])  # in which each deals to each
 def test_the_neighbours_of_a_victim_are_taken_away(protocol: str) -> None:
     scenario = replace(SMALL, protocol=protocol, parties=9, losses=2, dropout=Targeted(victim=4, most=2))
     result = only(scenario)
