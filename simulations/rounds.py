@@ -26,7 +26,7 @@ class Phase:
 
 @dataclass(slots=True)
 class Gathering:
-    """The waiting of one round. `check` is cheap: a call of the machine settles one party at the most."""
+    """The waiting of one round. `settled` is cheap: a call of the machine settles one party at the most."""
 
     machine: Machine
     policy: Policy

@@ -52,7 +52,9 @@ class Parcel:
 
 @dataclass(slots=True)
 class Seat:
-    """A participant. ready: when its input is there; free: when it has handled what came; machine None: it is gone."""
+    """A participant. ready: when its input is there; free: when it has handled what came; early: what came before its
+    time; machine None: it is gone.
+    """
 
     machine: Machine | None
     device: Device
@@ -79,7 +81,6 @@ class Tally:
     server_seconds: float = 0.0
     party_seconds: float = 0.0
     touched: set[PartyId] = field(default_factory=set)
-    vanished: dict[PartyId, str] = field(default_factory=dict)
     phases: list[Phase] = field(default_factory=list)
     wire: Any = field(default_factory=hashlib.sha256, repr=False)
 
@@ -172,9 +173,7 @@ class VirtualSession:
         if self._family.held_back is None:
             self._set_input(place, seat)
         self._call(place, seat.machine.start)
-        early, seat.early = seat.early, []
-        for parcel in early:
-            self._handle(place, parcel)
+        self._release(place)
 
     def _set_input(self, place: PartyId, seat: Seat) -> None:
         if place in self._seats.contributors and not seat.has_input and seat.machine and seat.machine.outcome is None:
@@ -235,15 +234,17 @@ class VirtualSession:
 
     def _vanish_now(self, place: PartyId, seat: Seat) -> None:
         assert seat.machine is not None
-        self.tally.vanished[place] = seat.machine.round.value
         self.tally.touched.add(place)
         self._seats.keep(place, seat.machine)
         seat.machine = seat.gathering = None
         if self._scenario.network.noticed:
             others = [SERVER] if SERVER in self.seats else [other for other in self.seats if other != place]
             for other in others:
-                at = seat.free + self._latency(place, other)
-                self._agenda.at(at, partial(self._notice, other, place, DropReason.VANISHED))
+                at = seat.free + self._latency(place, other)  # and behind what it sent before
+                self._agenda.at(
+                    max(at, self._pairs.get((place, other), 0.0)),
+                    partial(self._notice, other, place, DropReason.VANISHED),
+                )
 
     def _notice(self, place: PartyId, lost: PartyId, reason: DropReason) -> None:
         machine = self.seats[place].machine
@@ -308,21 +309,32 @@ class VirtualSession:
             self._agenda.at(passed, partial(self._arrive, recipient, parcel))
 
     def _arrive(self, recipient: PartyId, parcel: Parcel) -> None:
+        """What needs the input waits for it, and what came after it waits behind it."""
         seat = self.seats[recipient]
-        held_back = self._family.held_back
-        if not seat.started:
+        if not seat.started or seat.early:
             seat.early.append(parcel)
-        elif held_back and isinstance(parcel.message(), held_back) and self._agenda.now < seat.ready:
-            self._agenda.at(seat.ready, partial(self._handle, recipient, parcel))
+        elif self._needs_input(parcel) and self._agenda.now < seat.ready:
+            seat.early.append(parcel)
+            self._agenda.at(seat.ready, partial(self._release, recipient))
         else:
             self._handle(recipient, parcel)
+
+    def _needs_input(self, parcel: Parcel) -> bool:
+        held_back = self._family.held_back
+        return held_back is not None and isinstance(parcel.message(), held_back)
+
+    def _release(self, recipient: PartyId) -> None:
+        seat = self.seats[recipient]
+        early, seat.early = seat.early, []
+        for parcel in early:
+            self._arrive(recipient, parcel)
 
     def _handle(self, recipient: PartyId, parcel: Parcel) -> None:
         seat = self.seats[recipient]
         if seat.machine is None:
             return
         message = parcel.message()
-        if self._family.held_back and isinstance(message, self._family.held_back):
+        if self._needs_input(parcel):
             self._set_input(recipient, seat)
         if seat.gathering is not None:
             seat.gathering.arrivals.append(max(self._agenda.now, seat.free))

@@ -260,3 +260,12 @@ def test_measured_seconds_are_there_when_a_clock_is_and_nothing_else_changes() -
     plain, measured = simulate(SMALL).to_json(), simulate(SMALL, clock=lambda: float(next(ticks))).to_json()
     assert measured.pop("measured")["server_seconds"][0] > 0
     assert measured == plain
+
+
+def test_what_comes_behind_a_message_that_needs_the_input_waits_with_it() -> None:
+    """The server gives the slow one up before it has trained: what it then says comes after the shares."""
+    devices = (Device(name="fast", share=5.0), Device(name="slow", share=1.0, training=40.0))
+    result = only(replace(SMALL, devices=devices, policy=Policy(RoundPolicy(10.0))))
+    assert (result.exact, len(result.included)) == (True, 5)
+    assert [one.reason for one in result.dropped] == ["too-slow"]
+    assert result.virtual_seconds < 12
