@@ -10,7 +10,9 @@ driver makes them. Each message is encoded and decoded by the protocol's own cod
 Time. An event happens at a virtual second, events of one second in the order in which they were made. A message waits
 for its sender's link, travels, waits for its recipient's link, and is handled when the recipient has handled what came
 before. Computing takes what the work that was counted (`mpc.work`) costs at the scenario's rates (`rates.toml`) on a
-device so fast. A round is over when the shipping deadlines (`protocols.deadlines`) say so.
+device so fast. What many parties are shown alike is decoded once, and a signature that was found good is not checked
+again in the same session: values are frozen, both are functions, and the work is counted as if each had done it. A
+round is over when the shipping deadlines (`protocols.deadlines`) say so.
 
 Failures, drawn from the scenario's seed or named in it: a party vanishes before its message of a stage leaves; a
 message is lost, late, sent twice or overtaken; a link or a device is slow; a region goes dark; a victim's neighbours

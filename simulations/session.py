@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from mpc.field import FieldVector
+from mpc.keys import good_signatures_remembered
 from mpc.work import Work, counted
 from protocols.errors import SERVER, AbortReason, DropReason, PartyId, PeerMisbehaved
 from protocols.machine import Envelope, Finished, Machine, Outcome
@@ -150,7 +151,8 @@ class VirtualSession:
     def run(self) -> None:
         for place in self.seats:
             self._agenda.at(self._first_call(place), partial(self._start, place))
-        self._agenda.run()
+        with good_signatures_remembered():
+            self._agenda.run()
         self.dropped = self._seen_dropped()
         for place, seat in self.seats.items():
             if seat.machine is not None:
