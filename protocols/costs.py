@@ -1,11 +1,12 @@
 """What a session sends: bytes of messages as formulas, so that a session of a million need not be held to be priced.
 
-`secagg`, `epoch`, `committee` and `lightsecagg` follow their messages field by field and the tests hold them to encoded
-sessions; the others follow PROTOCOLS 3B and 3C. All are of a session in which `lost` of n parties vanish before their
-input leaves, and none after.
+All but `mesh` follow the messages of their protocol field by field, and the tests hold them to encoded sessions; `mesh`
+follows PROTOCOLS 3C. All are of a session in which `lost` of n parties vanish before their input leaves, and none
+after.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from protocols.committee.messages import (
     AdvertiseKey,
@@ -41,13 +42,16 @@ from protocols.messages import (
     UnmaskRequest,
     UnmaskShares,
 )
+from protocols.secagg_plus.messages import ChooseHolders, Neighbours
+from protocols.secagg_plus.messages import MaskedInput as SparseInput
 from protocols.session import NO_RECORD, SessionParams, Subject, Variant, VectorSpec
+
+L = TypeVar("L", int, float)
 
 KEY = 32
 SIGNATURE = 64
 SHARE = 35
 BUNDLE = 86  # two shares and a tag
-MERKLE_ABOVE = 1_000  # parties from which on a sparse graph's roster is a root, with an opening for each neighbour
 TAG = 16
 MESH_SHARE = 36
 
@@ -117,7 +121,7 @@ def epoch(session: Session, rounds: int) -> Traffic:
     roster = _message(Roster, _list(n, entry), _bytes(SIGNATURE))
     bundles = _pairs(n - 1, n, _bytes(2 * SHARE * rounds + TAG))
     shares = _message(ShareKeys, _list(rounds, _bytes(KEY)), _bytes(SIGNATURE), bundles)
-    invitation = _invitation(session, rounds)
+    invitation = _invitation(session, rounds=rounds)
     params = invitation - _message(Invitation)
     start = _message(RoundStart, _bytes(KEY), 1, params, _bitmap(n), _bytes(SIGNATURE), 1)
     up, down = _from_masked_input(session)
@@ -140,36 +144,41 @@ def _from_masked_input(session: Session) -> tuple[float, float]:
     return masked + confirm + reveals, survivors + request + result
 
 
-def secagg_plus(session: Session, holders: int, neighbours: int) -> Traffic:
-    """Bell et al., CCS 2020. More neighbours than holders: each client draws its own holders. [PROTOCOLS 3B, K]
+def secagg_plus(session: Session, holders: int, peers: float) -> Traffic:
+    """Bell et al., CCS 2020, as `protocols/secagg_plus` speaks it, to the byte but for who happened to draw whom.
 
-    Curious: no signatures, no Confirm, and a client hears the keys of its neighbours only.
+    peers: a client's holders and owners together, on average. Curious: no signatures, nobody chooses or confirms.
     """
-    n, active = session.n, session.variant is Variant.ACTIVE
-    lost = session.lost / n
-    entry = _party(n) + 2 * KEY + session.signature
-    if not active:
-        roster = neighbours * entry
-    elif n > MERKLE_ABOVE:
-        roster = (neighbours + 1) * (entry + KEY * (n - 1).bit_length())
-    else:
-        roster = n * entry
-    drawn = holders * _party(n) if neighbours > holders else 0
-    bundles = holders * (_party(n) + BUNDLE)
-    commitment = KEY if active else 0
-    confirmed = holders * (1 - lost) * SIGNATURE if active else 0
-    signed_inputs = neighbours * SIGNATURE if active else 0
-    leaves = neighbours * lost * (_party(n) + (KEY if active else SHARE))
+    n, left, active = session.n, session.left, session.variant is Variant.ACTIVE
+    there = (left - 1) / (n - 1)  # of the others, for one who is
+    signature = _bytes(session.signature)
+    entry = 1 + _party(n) + 2 * _bytes(KEY) + signature
+    opened = 1 + entry + _bytes(_path(n))
+    roster = _message(Roster, _bitmap(n), _bytes(KEY), signature)
+    neighbours = _message(Neighbours, _list(holders, _party(n)), _list(peers + 1, opened))
+    chosen = _message(ChooseHolders, _list(holders, _party(n))) if active else 0
+    bundles = _pairs(holders, n, _bytes(BUNDLE))
+    shares = _message(ShareKeys, _bytes(KEY if active else 0), bundles, signature)
+    delivered = _message(DeliverShares, _bitmap(n), bundles, signature)
+    masked = _message(SparseInput, signature, _bytes(session.spec.masked_size))
+    signed = _pairs(peers * there if active else 0, n, 1 + _bytes(KEY) + _bytes(SIGNATURE))
+    survivors = _message(Survivors, _bitmap(n), signature, signed)
+    confirm = _message(Confirm, _bytes(SIGNATURE)) if active else 0
+    request = _message(UnmaskRequest, _pairs(holders * there, n, _bytes(SIGNATURE))) if active else 0
+    reveals = _message(UnmaskShares, _pairs(holders, n, 2 + _bytes(SHARE)))
+    result = _message(Result, _bitmap(n), signature, _bytes(session.result))
     return session.traffic(
         (
-            entry + drawn + bundles + commitment + session.signature,
-            _invitation(session) + roster + drawn + bundles + n / 8 + 2 * session.signature,
+            _message(AdvertiseKeys, entry - 1) + chosen + shares,
+            _invitation(session, "secagg+") + roster + neighbours + delivered,
         ),
-        (
-            session.spec.masked_size + 2 * session.signature + holders * (1 - lost) * (_party(n) + SHARE) + leaves,
-            2 * n / 8 + 2 * session.signature + signed_inputs + confirmed + session.result,
-        ),
+        (masked + confirm + reveals, survivors + request + result),
     )
+
+
+def drawn_peers(n: int, holders: int) -> float:
+    """How many a client masks with, on average, where each draws so many holders: the draws of two may coincide."""
+    return 2 * holders - holders**2 / (n - 1)
 
 
 def mesh(session: Session) -> Traffic:
@@ -251,7 +260,7 @@ def lightsecagg(session: Session, pieces: int) -> Traffic:
     result = _message(light.Result, _bitmap(n), signature, _bytes(session.result))
     confirm = _message(light.Confirm, signature) if active else 0
     request = _message(light.AggregateRequest, _pairs(left, n, signature)) if active else 0
-    invitation = _invitation(session) + len("lightsecagg") - len("secagg")
+    invitation = _invitation(session, "lightsecagg")
     return session.traffic(
         (
             _message(light.AdvertiseKey, entry - 1) + (n - 1) * _message(light.Piece, sealed) + dealt,
@@ -269,20 +278,30 @@ def _message(kind: type, *fields: float) -> float:
     return 4 + len(kind.__name__) + sum(fields)
 
 
-def _bytes(length: int) -> int:
+def _bytes(length: L) -> L:
     head = 2 if length < 2**8 else 3 if length < 2**16 else 5
     return head + length
 
 
-def _array(length: int) -> int:
+def _path(n: int) -> float:
+    """Bytes from a leaf to the root of a tree of n leaves, on average: the last of an odd level has no sibling."""
+    siblings, width, below = 0.0, n, 1
+    while width > 1:
+        alone = n - (width - 1) * below if width % 2 else 0
+        siblings += 1 - alone / n
+        width, below = (width + 1) // 2, 2 * below
+    return KEY * siblings
+
+
+def _array(length: float) -> int:
     return 1 if length < 16 else 3 if length < 2**16 else 5
 
 
-def _list(length: int, item: float) -> float:
+def _list(length: float, item: float) -> float:
     return _array(length) + length * item
 
 
-def _pairs(length: int, n: int, value: float) -> float:
+def _pairs(length: float, n: int, value: float) -> float:
     """A mapping from parties of 0..n-1, as pairs."""
     return _list(length, 1 + _party(n) + value)
 
@@ -297,10 +316,11 @@ def _bitmap(n: int) -> int:
     return _bytes(-(-n // 8))
 
 
-def _invitation(session: Session, rounds: int = 1) -> int:
+def _invitation(session: Session, protocol: str = "secagg", rounds: int = 1) -> int:
     """One is encoded: all of its fields but the numbers are of fixed size."""
     subject = Subject(NO_RECORD, 1, NO_RECORD, NO_RECORD, NO_RECORD, NO_RECORD)
     params = SessionParams(
-        subject, session.spec, NO_RECORD, 0, variant=session.variant, rounds_per_epoch=rounds
+        subject, session.spec, NO_RECORD, 0, variant=session.variant, protocol=protocol, losses=session.lost,
+        rounds_per_epoch=rounds,
     )  # fmt: skip
     return len(CODEC.encode(Invitation(params)))

@@ -79,7 +79,7 @@ class Exchange:
 
     def _post(self, sender: PartyId, envelopes: list[Envelope]) -> None:
         for envelope in envelopes:
-            if envelope.message.round is self._vanish.get(sender) and sender in self.machines:
+            if envelope.message.round == self._vanish.get(sender) and sender in self.machines:
                 self.lose(sender)
             if sender not in self.machines:
                 return

@@ -10,9 +10,10 @@ from protocols.family import Family
 from protocols.lightsecagg.family import LIGHTSECAGG
 from protocols.mesh.family import MESH
 from protocols.secagg.family import SECAGG
+from protocols.secagg_plus.family import SECAGG_PLUS
 
 FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
-    {family.name: family for family in (SECAGG, MESH, LIGHTSECAGG, COMMITTEE)}
+    {family.name: family for family in (SECAGG, SECAGG_PLUS, MESH, COMMITTEE, LIGHTSECAGG)}
 )
 
 _EPOCHS: Final[Mapping[str, Family]] = MappingProxyType({EPOCHS.name: EPOCHS})  # their rounds have secagg's names

@@ -121,17 +121,17 @@ def _secagg_plus(setting: Setting) -> Plan:
         costs.secagg_plus(setting.session, graph.degree, neighbours),
         6 if neighbours > graph.degree else 5 if active else 4,
         *_masks(setting, neighbours),
-        agreements=2 * neighbours,
-        checks=2 * neighbours + graph.degree if active else 0,
+        agreements=round(2 * neighbours),
+        checks=round(2 * neighbours) + graph.degree if active else 0,
         protects=_sparse_graph_protects(setting),
         risk=failure(*where[:1], graph, *where[1:], adversary=setting.adversary),
     )
 
 
-def _neighbours(setting: Setting, graph: GraphParameters) -> int:
+def _neighbours(setting: Setting, graph: GraphParameters) -> float:
     """Those that a party masks with: its holders, and where each draws its own, those that drew it."""
-    both = 2 if setting.adversary is Adversary.MALICIOUS else 1
-    return min(both * graph.degree, setting.parties - 1)
+    drawn = setting.adversary is Adversary.MALICIOUS
+    return costs.drawn_peers(setting.parties, graph.degree) if drawn else graph.degree
 
 
 def _mesh(setting: Setting) -> Plan:
@@ -237,7 +237,7 @@ def _coordinator(setting: Setting) -> str:
     return f"{kind}, with up to {beside} beside it"
 
 
-def _masks(setting: Setting, neighbours: int) -> tuple[float, float]:
+def _masks(setting: Setting, neighbours: float) -> tuple[float, float]:
     """Keystream bytes of one client, (k + 1) m, and of the server, s m and for each lost party k s / (n - 1) m more.
 
     s are left; a lost party has so many neighbours among them, and an element takes a lane of 4 or 8 bytes.

@@ -223,8 +223,7 @@ class Terms:
     def check_cohort(self, params: SessionParams, clients: Iterable[PartyId]) -> int:
         """The threshold once the real n is known. Raises PeerMisbehaved where it protects less than our terms ask."""
         ids = list(clients)
-        if unknown := sorted(set(ids) - set(self.members)):
-            raise PeerMisbehaved(SERVER, DropReason.OUTSIDE_TERMS, f"party {unknown[0]} is not in our consortium")
+        self.require_members(ids)
         threshold = params.threshold_for(len(ids))
         least = smallest_threshold(params.variant, len(ids), self.max_colluding)
         if not least <= threshold <= len(ids):
@@ -235,6 +234,11 @@ class Terms:
             )
         self.require_floor(len(ids), params)
         return threshold
+
+    def require_members(self, parties: Iterable[PartyId]) -> None:
+        """Raises PeerMisbehaved when one of them is nobody that we know."""
+        if unknown := sorted(set(parties) - self.members.keys()):
+            raise PeerMisbehaved(SERVER, DropReason.OUTSIDE_TERMS, f"party {unknown[0]} is not in our consortium")
 
     def require_floor(self, size: int, params: SessionParams) -> None:
         """Raises PeerMisbehaved when a sum would cover fewer inputs than both sides agreed on."""

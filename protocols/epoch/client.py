@@ -6,6 +6,7 @@ first, builds the answer, and only then replaces the state.
 
 from collections.abc import Callable
 from dataclasses import replace
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from protocols.epoch.states import AwaitingInvitation, AwaitingRoster, AwaitingS
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Caution, Ledger, differencing_key
 from protocols.machine import Aborted, Envelope, Outcome
-from protocols.messages import Abort, Invitation, MaskedInput, Round
+from protocols.messages import Abort, Invitation, MaskedInput
 from protocols.secagg import bindings as secagg
 from protocols.secagg.client import Client as SingleClient
 from protocols.secagg.states import AwaitingSurvivors, Ended
@@ -112,7 +113,7 @@ class Client:
         return self._now.warnings if isinstance(self._now, SingleClient) else ()
 
     @property
-    def round(self) -> Round:
+    def round(self) -> StrEnum:
         return self._now.round
 
     @property

@@ -4,6 +4,7 @@ Once the round has started it is `protocols/secagg`'s server, which knows D_r as
 """
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 from mpc.keys import SigningKey, VerifyKey
@@ -94,7 +95,7 @@ class Server:
         return self._now.outcome if isinstance(self._now, SingleServer) else None
 
     @property
-    def dropped(self) -> Mapping[PartyId, tuple[Round, DropReason]]:
+    def dropped(self) -> Mapping[PartyId, tuple[StrEnum, DropReason]]:
         if isinstance(self._now, SingleServer):
             return self._now.dropped
         return {party: (loss.round, loss.reason) for party, loss in self._now.lost.items()}

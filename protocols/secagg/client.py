@@ -4,19 +4,17 @@ It believes nothing that it can check: each step below verifies first, builds th
 state, so that a refused message leaves everything as it was. One method a round, in the order of the paper.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from enum import StrEnum
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
-from mpc import shamir
-from mpc.field import M31, FieldError, FieldVector
-from mpc.hashing import kdf
+from mpc.field import FieldError, FieldVector
 from mpc.keys import AgreementKey, AgreementSecret, BadSignature, KeyRefused, SigningKey, VerifyKey
 from mpc.prg import SEED_BYTES, Seed
-from mpc.randomness import Randomness, SeededRandomness
-from mpc.sealing import SealBroken, open_sealed, seal
+from mpc.randomness import Randomness
 from protocols import masking
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Caution, Ledger, differencing_key
@@ -36,7 +34,6 @@ from protocols.messages import (
     Result,
     Reveal,
     Roster,
-    Round,
     ShareKeys,
     SurvivorReveal,
     Survivors,
@@ -44,7 +41,8 @@ from protocols.messages import (
     UnmaskShares,
 )
 from protocols.secagg import bindings, snapshots
-from protocols.secagg.shares import SHARE_BYTES, pack_share, pack_shares, unpack_shares
+from protocols.secagg.dealing import NO_SHARE, deal, held_shares, open_bundles, points_of, seal_bundles, split_bundle
+from protocols.secagg.neighbours import EVERYBODY, Neighbourhood
 from protocols.secagg.states import (
     AwaitingConfirmations,
     AwaitingInvitation,
@@ -60,7 +58,7 @@ from protocols.session import SessionParams, Terms, Variant, domain
 from protocols.standing import Standing
 from protocols.wire import PartySet
 
-Step = tuple[State, Message | None]
+Step = tuple[State, Any]  # with what it says, None for nothing
 T = TypeVar("T")
 
 
@@ -71,6 +69,8 @@ class Client:
     ledger: what its party has answered before. local_version: 32 bytes, the version of the rows that the input comes
     from. Raises LocalProtocolError where the identity is another's.
     """
+
+    _format: ClassVar = snapshots.CLIENT
 
     def __init__(
         self,
@@ -96,14 +96,14 @@ class Client:
         self._state: State = AwaitingInvitation()
 
     @classmethod
-    def restore(cls, snapshot: bytes, *, identity: SigningKey, rand: Randomness, ledger: Ledger) -> "Client":
+    def restore(cls, snapshot: bytes, *, identity: SigningKey, rand: Randomness, ledger: Ledger) -> Self:
         """Goes on from `snapshot()`. Parameters and terms come from inside it; randomness is new.
 
         Only from the last snapshot that was taken: from an older one the client would answer a second time, for what
         its server chooses then, which may open its input. The ledger tells: raises LocalProtocolError unless it is the
         one that was written with this snapshot.
         """
-        kept = snapshots.load_client(snapshot)
+        kept = cls._format.load(snapshot)
         params = getattr(kept.state, "params", None)
         if params is not None and params.wire != domain(rand):
             raise LocalProtocolError("a real session goes on with the system's randomness, a seeded one with a seed")
@@ -131,7 +131,7 @@ class Client:
         return client
 
     def snapshot(self) -> bytes:
-        return snapshots.dump_client(self._me, self._terms, self._standing, self._state, self._input)
+        return self._format.dump(self._me, self._terms, self._standing, self._state, self._input)
 
     @property
     def ledger(self) -> Ledger:
@@ -144,7 +144,7 @@ class Client:
         return self._warnings
 
     @property
-    def round(self) -> Round:
+    def round(self) -> StrEnum:
         return self._state.round
 
     @property
@@ -210,7 +210,7 @@ class Client:
         self._enter(Ended(outcome))
         return [Envelope((SERVER,), Abort(outcome.reason, outcome.accused))]
 
-    def _step(self, state: State, message: Message) -> Step:
+    def _step(self, state: State, message: Any) -> Step:
         """The table of transitions. What is not in it is refused."""
         match state, message:
             case _, Abort():
@@ -224,7 +224,7 @@ class Client:
             case AwaitingSurvivors(), Survivors():
                 return self._fix_survivors(state, message)
             case AwaitingConfirmations(), Survivors() if message.u3 != state.u3:
-                with _servers_signature():
+                with servers_signature():
                     bindings.verify_survivors(self._server_key, state.shared, message)
                 raise PeerMisbehaved(
                     SERVER, DropReason.SECOND_ANSWER, "another set of survivors, signed, after the first"
@@ -258,28 +258,37 @@ class Client:
     # Round 1
 
     def _share_keys(self, state: AwaitingRoster, roster: Roster) -> Step:
-        params, me = state.params, self._me
         threshold = self._check_roster(state, roster)
-        session = bindings.session_digest(params, roster.entries)
-        if params.variant is Variant.ACTIVE:
-            with _servers_signature():
+        session = bindings.session_digest(state.params, roster.entries)
+        if state.params.variant is Variant.ACTIVE:
+            with servers_signature():
                 bindings.verify_roster(self._server_key, session, roster)
-        self_secret, shares = _deal(state, session, threshold, len(roster.entries))
         u1 = {entry.client: entry for entry in roster.entries}
-        peers = [client for client in u1 if client != me]
-        channels = {peer: bindings.channel(session, me, state.channel_secret, u1[peer]) for peer in peers}
-        dealt = dict(zip(u1, shares, strict=True))
-        bundles = {
-            peer: seal(bindings.sealing_key(channels[peer], session, me, peer), dealt[peer], session, me, peer)
-            for peer in peers
+        return self._share_with(state, session, threshold, u1, points_of(u1, u1), EVERYBODY)
+
+    def _share_with(
+        self,
+        state: AwaitingRoster,
+        session: bytes,
+        threshold: int,
+        u1: Mapping[PartyId, AdvertiseKeys],
+        points: Mapping[PartyId, int],
+        neighbours: Neighbourhood,
+    ) -> Step:
+        """Our secrets, dealt to the holders that have points. `u1`: the entries of all that we deal with, ours too."""
+        params, me = state.params, self._me
+        self_secret, dealt = deal(state.deal_secret, state.mask_secret, session, threshold=threshold, points=points)
+        channels = {
+            peer: bindings.channel(session, me, state.channel_secret, entry) for peer, entry in u1.items() if peer != me
         }
+        bundles = seal_bundles(dealt, channels, session, me)
         commitment = signature = b""
         if params.variant is Variant.ACTIVE:
             commitment = bindings.self_commitment(session, me, self_secret)
             signature = bindings.sign_shares(self._identity, session, me, commitment, bundles)
-        own_share, _ = _split_bundle(dealt[me])  # of our own mask secret we keep no share
+        own_share = split_bundle(dealt[me])[0] if me in dealt else NO_SHARE  # of our mask secret we keep no share
         after = AwaitingShares(
-            params, threshold, session, u1, channels, state.mask_secret, self_secret, own_share
+            params, threshold, session, u1, channels, state.mask_secret, self_secret, own_share, neighbours
         )  # fmt: skip
         return after, ShareKeys(commitment, bundles, signature)
 
@@ -291,18 +300,21 @@ class Client:
                 SERVER, DropReason.WRONG_SET, "a roster that is not in order, or without our own entry"
             )
         threshold = self._terms.check_cohort(state.params, ids)
-        keys = {key for entry in roster.entries for key in (entry.channel_key, entry.mask_key)}
-        if len(keys) != 2 * len(ids):
+        self._check_entries(state.params, roster.entries)
+        return threshold
+
+    def _check_entries(self, params: SessionParams, entries: Collection[AdvertiseKeys]) -> None:
+        """Each signed by its party, all keys canonical and different. Raises PeerMisbehaved."""
+        keys = {key for entry in entries for key in (entry.channel_key, entry.mask_key)}
+        if len(keys) != 2 * len(entries):
             raise PeerMisbehaved(SERVER, DropReason.BAD_KEY, "a key appears twice in the roster")
-        invite = state.params.digest
-        for entry in roster.entries:
+        for entry in entries:
             try:
                 AgreementKey(entry.channel_key), AgreementKey(entry.mask_key)
-                if state.params.variant is Variant.ACTIVE:
-                    bindings.verify_keys(self._terms.members[entry.client], invite, entry)
+                if params.variant is Variant.ACTIVE:
+                    bindings.verify_keys(self._terms.members[entry.client], params.digest, entry)
             except (KeyRefused, BadSignature) as exc:
                 raise PeerMisbehaved(SERVER, DropReason.BAD_KEY, f"the keys of party {entry.client}: {exc}") from exc
-        return threshold
 
     # Round 2
 
@@ -310,12 +322,12 @@ class Client:
         if self._input is None:
             raise LocalProtocolError("the input must be set before the shares are delivered")
         u2 = message.u2
-        self._check_subset(u2, frozenset(state.u1), state.threshold, state.params, "U2")
+        self._check_subset(u2, state.neighbours.cohort or frozenset(state.u1), state.threshold, state.params, "U2")
         shared = bindings.shared_digest(state.session, u2)
         if state.params.variant is Variant.ACTIVE:
-            with _servers_signature():
+            with servers_signature():
                 bindings.verify_u2(self._server_key, shared, message)
-        opened, broken = self._open_bundles(state, message)
+        opened, broken = open_bundles(state, self._me, message)
         if broken:
             return _accuse(broken[0])
         leaf_seeds = self._leaf_seeds(state, shared, u2)
@@ -323,42 +335,25 @@ class Client:
         vector = np.concatenate([self._input, spec.field.zeros(spec.canaries)])
         own_seed = bindings.self_seed(shared, self._me, state.self_secret)
         masking.mask(vector, spec.field, me=self._me, self_seed=own_seed, leaf_seeds=leaf_seeds)
-        self_shares = {peer: share for peer, (share, _) in opened.items()} | {self._me: state.own_self_share}
-        mask_shares = {peer: share for peer, (_, share) in opened.items()}
-        after = AwaitingSurvivors(state.params, state.threshold, shared, u2, leaf_seeds, self_shares, mask_shares)
-        return after, MaskedInput(spec.field.pack(vector))
+        after = AwaitingSurvivors(
+            state.params, state.threshold, shared, u2, self._leaves_to_keep(leaf_seeds),
+            *held_shares(opened, self._me, state.own_self_share),
+            state.neighbours,
+        )  # fmt: skip
+        return after, self._masked_input(state.params, shared, spec.field.pack(vector))
 
-    def _open_bundles(
-        self, state: AwaitingShares, message: DeliverShares
-    ) -> tuple[dict[PartyId, tuple[bytes, bytes]], list[PartyId]]:
-        """All of them, now (rule 9), and the dealers whose bundle does not open.
+    def _leaves_to_keep(self, leaf_seeds: Mapping[PartyId, Seed]) -> Mapping[PartyId, Seed]:
+        """Those that are revealed where a peer drops."""
+        return leaf_seeds
 
-        Raises PeerMisbehaved when none does: then it is not a dealer, but the server that showed us something else.
-        """
-        session, me = state.session, self._me
-        dealers = message.u2 - {me}
-        if message.bundles.keys() != dealers:
-            raise PeerMisbehaved(SERVER, DropReason.WRONG_SET, "bundles of others than U2")
-        opened: dict[PartyId, tuple[bytes, bytes]] = {}
-        broken: list[PartyId] = []
-        for dealer in sorted(dealers):
-            key = bindings.sealing_key(state.channels[dealer], session, dealer, me)
-            try:
-                both = open_sealed(key, message.bundles[dealer], session, dealer, me)
-                opened[dealer] = _split_bundle(both)
-            except (SealBroken, FieldError):
-                broken.append(dealer)
-        if broken and len(broken) == len(dealers):
-            raise PeerMisbehaved(
-                SERVER, DropReason.SPLIT_VIEW, "no bundle opens: we were shown another roster, model or configuration"
-            )
-        return opened, broken
+    def _masked_input(self, params: SessionParams, shared: bytes, masked: bytes) -> Any:
+        return MaskedInput(masked)
 
     def _leaf_seeds(self, state: AwaitingShares, shared: bytes, u2: PartySet) -> dict[PartyId, Seed]:
         mine, my_key = state.mask_secret, state.u1[self._me].mask_key
         return {
             peer: bindings.leaf_seed(shared, self._me, mine, my_key, peer, AgreementKey(state.u1[peer].mask_key))
-            for peer in sorted(u2 - {self._me})
+            for peer in sorted(state.neighbours.peers_in(u2) - {self._me})
         }
 
     # Rounds 2 to 4: U3 comes once, here
@@ -366,7 +361,7 @@ class Client:
     def _fix_survivors(self, state: AwaitingSurvivors, message: Survivors) -> Step:
         u3 = message.u3
         if state.params.variant is Variant.ACTIVE:
-            with _servers_signature():
+            with servers_signature():
                 bindings.verify_survivors(self._server_key, state.shared, message)
         if u3 <= state.u2 and self._me not in u3:
             return Ended(Aborted(AbortReason.NOT_INCLUDED)), None
@@ -378,26 +373,25 @@ class Client:
             survivor_shares=_only(state.self_shares, u3),
             leaf_seeds=_only(state.leaf_seeds, lost),
             mask_shares=_only(state.mask_shares, lost),
+            neighbours=state.neighbours,
         )  # fmt: skip
         if state.params.variant is Variant.CURIOUS:
-            reveals: dict[PartyId, Reveal] = {
-                peer: SurvivorReveal(share) for peer, share in fixed.survivor_shares.items()
-            }
-            reveals |= {peer: MaskKeyReveal(share) for peer, share in fixed.mask_shares.items()}
-            return AwaitingResult(state.params, state.shared, u3), self._unmask_shares(u3, reveals)
+            return self._reveal_shares(fixed)
         return fixed, Confirm(bindings.sign_confirmation(self._identity, state.shared, u3))
 
     def _reveal(self, state: AwaitingConfirmations, message: UnmaskRequest) -> Step:
         """For each member of U2 exactly one thing, once t members of our U3 have confirmed exactly our U3."""
         self._check_quorum(state, message)
-        reveals: dict[PartyId, Reveal] = {
-            peer: SurvivorReveal(state.survivor_shares[peer])
-            if peer in state.u3
-            else DroppedReveal(state.leaf_seeds[peer].raw)
-            for peer in sorted(state.u2)
-        }
+        reveals = _self_shares(state)
+        reveals |= {peer: DroppedReveal(seed.raw) for peer, seed in state.leaf_seeds.items()}
         revealed = Revealed(state.params, state.shared, state.u3, state.mask_shares)
         return revealed, self._unmask_shares(state.u3, reveals)
+
+    def _reveal_shares(self, state: AwaitingConfirmations) -> Step:
+        """The same in shares alone: of whoever dropped, that of its mask secret. There is nothing to ask for later."""
+        reveals = _self_shares(state)
+        reveals |= {peer: MaskKeyReveal(share) for peer, share in state.mask_shares.items()}
+        return AwaitingResult(state.params, state.shared, state.u3), self._unmask_shares(state.u3, reveals)
 
     def _unmask_shares(self, u3: PartySet, reveals: Mapping[PartyId, Reveal]) -> UnmaskShares:
         """From here on the sum counts as opened, whatever becomes of the session (rule 13)."""
@@ -405,7 +399,7 @@ class Client:
         return UnmaskShares(reveals)
 
     def _check_quorum(self, state: AwaitingConfirmations, message: UnmaskRequest) -> None:
-        if not message.confirmations.keys() <= state.u3:
+        if not message.confirmations.keys() <= state.neighbours.holders_in(state.u3):
             raise PeerMisbehaved(SERVER, DropReason.NO_QUORUM, "confirmations from outside our U3")
         for client, signature in message.confirmations.items():
             try:
@@ -428,7 +422,7 @@ class Client:
 
     def _finish(self, state: Revealed | AwaitingResult, message: Result) -> Ended:
         if state.params.variant is Variant.ACTIVE:
-            with _servers_signature():
+            with servers_signature():
                 bindings.verify_result(self._server_key, state.shared, message)
         if message.included != state.u3:
             raise PeerMisbehaved(SERVER, DropReason.WRONG_SET, "a sum over others than the survivors")
@@ -443,38 +437,27 @@ class Client:
 
     # Checks that several rounds share
 
+    @property
+    def _neighbours(self) -> Neighbourhood:
+        return getattr(self._state, "neighbours", EVERYBODY)
+
     def _check_subset(self, inner: PartySet, outer: PartySet, threshold: int, params: SessionParams, name: str) -> None:
         if not inner <= outer or self._me not in inner:
             raise PeerMisbehaved(
                 SERVER, DropReason.WRONG_SET, f"{name} is not a part of the set before it with us in it"
             )
-        if len(inner) < threshold:
-            raise PeerMisbehaved(
-                SERVER, DropReason.WRONG_SET, f"{name} has {len(inner)} parties, {threshold} are needed"
-            )
+        counted = len(self._neighbours.holders_in(inner))
+        if counted < threshold:
+            raise PeerMisbehaved(SERVER, DropReason.WRONG_SET, f"{name} has {counted} parties, {threshold} are needed")
         self._terms.require_floor(len(inner), params)
 
 
 @contextmanager
-def _servers_signature() -> Iterator[None]:
+def servers_signature() -> Iterator[None]:
     try:
         yield
     except BadSignature as exc:
         raise PeerMisbehaved(SERVER, DropReason.BAD_SIGNATURE, "not signed by the coordinator that we know") from exc
-
-
-def _deal(state: AwaitingRoster, session: bytes, threshold: int, parties: int) -> tuple[bytes, list[bytes]]:
-    """b, and for each place in the roster (Shamir point 1 + index) a share of b and one of s.
-
-    All of it follows from the deal secret and D: a client that is restored and shown the same roster deals the same
-    bytes again, and no sealing key ever sees a second plaintext.
-    """
-    rand = SeededRandomness(kdf(state.deal_secret.raw, "deal", session))
-    self_secret = M31.uniform(shamir.LIMBS, rand)
-    secrets = np.concatenate([self_secret, shamir.to_limbs(state.mask_secret.raw)])
-    rows = shamir.split(secrets, threshold=threshold, points=range(1, parties + 1), field=M31, rand=rand)
-    of_b, of_s = pack_shares(rows[:, : shamir.LIMBS]), pack_shares(rows[:, shamir.LIMBS :])
-    return pack_share(self_secret), [b + s for b, s in zip(of_b, of_s, strict=True)]
 
 
 def _accuse(dealer: PartyId) -> Step:
@@ -486,11 +469,8 @@ def _accuse(dealer: PartyId) -> Step:
     return Ended(outcome), Abort(outcome.reason, dealer)
 
 
-def _split_bundle(both: bytes) -> tuple[bytes, bytes]:
-    """A self share and a mask share. Raises FieldError unless both are elements of the field."""
-    shares = both[:SHARE_BYTES], both[SHARE_BYTES:]
-    unpack_shares(shares)
-    return shares
+def _self_shares(state: AwaitingConfirmations) -> dict[PartyId, Reveal]:
+    return {peer: SurvivorReveal(share) for peer, share in state.survivor_shares.items()}
 
 
 def _only(shares: Mapping[PartyId, T], parties: PartySet) -> dict[PartyId, T]:

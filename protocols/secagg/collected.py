@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from mpc.field import FieldVector
 from protocols.errors import DropReason, PartyId
@@ -17,7 +18,7 @@ NOBODY: PartySet = frozenset()
 class Loss:
     """A party is out: `round` is the one whose answer of it never came."""
 
-    round: Round
+    round: StrEnum
     reason: DropReason
 
 
@@ -28,7 +29,7 @@ class ServerState:
     Answers are kept by client while something still depends on them; a masked vector goes straight into `total`.
     """
 
-    round: Round = Round.ADVERTISE
+    round: StrEnum = Round.ADVERTISE
     session: bytes = b""  # D, once U1 is fixed
     shared: bytes = b""  # D2, once U2 is
     u1: PartySet = NOBODY

@@ -4,8 +4,9 @@ It is trusted with nothing: what it could do wrong, the clients check. It defend
 nonsense, each of which is dropped. One answer table, one closing a round; the driver says when.
 """
 
-from collections.abc import Callable, Mapping, Set
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, Self
 
 from mpc.field import FieldError
 from mpc.keys import AgreementKey, BadSignature, KeyRefused, SigningKey, VerifyKey
@@ -35,18 +36,25 @@ from protocols.messages import (
     UnmaskShares,
 )
 from protocols.secagg import bindings, snapshots
-from protocols.secagg.collected import NOBODY, Loss, ServerState
+from protocols.secagg.collected import Loss, ServerState
+from protocols.secagg.progress import Progress, R
 from protocols.secagg.shares import unpack_shares
 from protocols.secagg.unmasking import Dispute, LeafSeeds, Shares, Transcript, UnmaskFailed
-from protocols.session import SessionParams, Variant
+from protocols.session import SessionParams
 from protocols.wire import PartySet
 
 
-class Server:
-    """The aggregator of one session.
+class Aggregator(Progress[R]):
+    """The server of one session, whatever its graph.
 
     identity: the coordinator's signing key, the one that `params.subject` names. members: who is invited.
     """
+
+    _collects: type[ServerState] = ServerState
+    _load: Callable[[bytes], tuple[SessionParams, Mapping[PartyId, VerifyKey], Any]] = staticmethod(
+        snapshots.load_server
+    )
+    _dump: Callable[[SessionParams, Mapping[PartyId, VerifyKey], Any], bytes] = staticmethod(snapshots.dump_server)
 
     def __init__(self, params: SessionParams, *, identity: SigningKey, members: Mapping[PartyId, VerifyKey]) -> None:
         if params.subject.coordinator != identity.verify_key.raw:
@@ -56,107 +64,12 @@ class Server:
         self._members = dict(members)
         self._invited: PartySet = frozenset(members)
         self._invite = params.digest
-        self._state = ServerState()
+        self._state = self._collects()
 
     @property
-    def round(self) -> Round:
-        return self._state.round
-
-    @property
-    def outcome(self) -> Outcome | None:
-        return self._state.outcome
-
-    @property
-    def dropped(self) -> Mapping[PartyId, tuple[Round, DropReason]]:
-        """Who was lost, with the round whose answer never came. After its last answer nobody can be lost."""
-        unasked = Round.DONE if self._state.fallback_for else Round.FALLBACK
-        return MappingProxyType(
-            {party: (loss.round, loss.reason) for party, loss in self._state.lost.items() if loss.round is not unasked}
-        )
-
-    @property
-    def disputes(self) -> frozenset[Dispute]:
-        return frozenset(self._state.disputes)
-
-    @property
-    def u1(self) -> PartySet:
-        """Advertised."""
-        return self._state.u1
-
-    @property
-    def u2(self) -> PartySet:
-        """Shared their keys."""
-        return self._state.u2
-
-    @property
-    def u3(self) -> PartySet:
-        """Survivors: their masked input is in the sum."""
-        return self._state.u3
-
-    @property
-    def u4(self) -> PartySet:
-        """Confirmed U3."""
-        return self._state.u4
-
-    @property
-    def u5(self) -> PartySet:
-        """Revealed."""
-        return self._state.u5
-
-    @property
-    def waiting_for(self) -> PartySet:
-        if self._state.outcome is not None:
-            return NOBODY
-        return self._asked - self._answered - self._state.lost.keys()
-
-    @property
-    def can_close(self) -> bool:
-        return self._state.outcome is None and len(self._answered) >= self._enough
-
-    @property
-    def _active(self) -> bool:
-        return self._params.variant is Variant.ACTIVE
-
-    @property
-    def _asked(self) -> PartySet:
-        """Whose answer the round is about."""
-        state = self._state
-        by_round = {
-            Round.ADVERTISE: self._invited,
-            Round.SHARE: state.u1,
-            Round.MASKED_INPUT: state.u2,
-            Round.CONFIRM: state.u3,
-            Round.UNMASK: state.u4 if self._active else state.u3,
-            Round.FALLBACK: state.u5,
-        }
-        return by_round.get(state.round, NOBODY)
-
-    @property
-    def _answered(self) -> Set[PartyId]:
-        state = self._state
-        by_round: dict[Round, Set[PartyId]] = {
-            Round.ADVERTISE: state.keys.keys(),
-            Round.SHARE: state.shares.keys(),
-            Round.MASKED_INPUT: state.masked,
-            Round.CONFIRM: state.confirmations.keys(),
-            Round.UNMASK: state.reveals.keys(),
-            Round.FALLBACK: state.fallback.keys(),
-        }
-        return by_round.get(state.round, NOBODY)
-
-    @property
-    def _enough(self) -> int:
-        """Answers that the round needs: t, and before U3 is fixed also the fewest inputs of a sum."""
-        params = self._params
-        if self._state.round is Round.ADVERTISE:
-            return max(params.floor, params.threshold_for(len(self._state.keys)))
-        if self._state.round in (Round.SHARE, Round.MASKED_INPUT):
-            return max(params.floor, self._threshold)
-        return self._threshold
-
-    @property
-    def _threshold(self) -> int:
-        return self._params.threshold_for(len(self._state.u1))
+    def _leaves_are_revealed(self) -> bool:
+        """Of who dropped, the leaf seeds; otherwise shares of its mask secret."""
+        return self._active
 
     @property
     def _transcript(self) -> Transcript:
@@ -164,26 +77,26 @@ class Server:
         commitments = {client: message.commitment for client, message in state.shares.items()}
         return Transcript(
             self._params, self._threshold, state.session, state.shared, _of(state.keys, state.u1), commitments,
-            state.u2, state.u3, state.disputes,
+            state.u2, state.u3, state.disputes, self._graph,
         )  # fmt: skip
 
     @classmethod
-    def restore(cls, snapshot: bytes, *, identity: SigningKey) -> "Server":
+    def restore(cls, snapshot: bytes, *, identity: SigningKey) -> Self:
         """Goes on from `snapshot()`; parameters and members come from inside it."""
-        params, members, state = snapshots.load_server(snapshot)
+        params, members, state = cls._load(snapshot)
         return cls.standing_at(state, params=params, identity=identity, members=members)
 
     @classmethod
     def standing_at(
-        cls, state: ServerState, *, params: SessionParams, identity: SigningKey, members: Mapping[PartyId, VerifyKey]
-    ) -> "Server":
+        cls, state: Any, *, params: SessionParams, identity: SigningKey, members: Mapping[PartyId, VerifyKey]
+    ) -> Self:
         """A server that came to `state` in another process, or by keys that were shared in another way."""
         server = cls(params, identity=identity, members=members)
         server._state = state
         return server
 
     def snapshot(self) -> bytes:
-        return snapshots.dump_server(self._params, self._members, self._state)
+        return self._dump(self._params, self._members, self._state)
 
     def start(self) -> list[Envelope]:
         return self._tell(self._invited, Invitation(self._params))
@@ -209,6 +122,11 @@ class Server:
             return self._given_up(sender, message)
         if sender not in self._asked or sender in self._answered:
             raise PeerMisbehaved(sender, DropReason.UNEXPECTED, f"{type(message).__name__} in round {self.round.value}")
+        self._take(sender, message)
+        return []
+
+    def _take(self, sender: PartyId, message: Any) -> None:
+        """The table: what each round takes. What is not in it is refused."""
         match self._state.round, message:
             case Round.ADVERTISE, AdvertiseKeys():
                 self._take_keys(sender, message)
@@ -226,7 +144,6 @@ class Server:
                 raise PeerMisbehaved(
                     sender, DropReason.UNEXPECTED, f"{type(message).__name__} in round {self.round.value}"
                 )
-        return []
 
     def _given_up(self, sender: PartyId, message: Abort) -> list[Envelope]:
         if message.accused is not None and message.accused in self._state.u1:
@@ -249,7 +166,7 @@ class Server:
         self._state.taken |= offered
 
     def _take_shares(self, sender: PartyId, message: ShareKeys) -> None:
-        if message.bundles.keys() != self._state.u1 - {sender} or bool(message.commitment) != self._active:
+        if message.bundles.keys() != self._graph.holders(sender) - {sender} or bool(message.commitment) != self._active:
             raise PeerMisbehaved(sender, DropReason.WRONG_SET, "bundles for others than U1, or no commitment")
         if self._active:
             self._check(sender, lambda key: bindings.verify_shares(key, self._state.session, sender, message))
@@ -271,8 +188,8 @@ class Server:
 
     def _take_reveals(self, sender: PartyId, message: UnmaskShares) -> None:
         state = self._state
-        of_dropped = DroppedReveal if self._active else MaskKeyReveal
-        if message.reveals.keys() != state.u2:
+        of_dropped = DroppedReveal if self._leaves_are_revealed else MaskKeyReveal
+        if message.reveals.keys() != self._graph.owners(sender) & state.u2:
             raise PeerMisbehaved(sender, DropReason.WRONG_SET, "reveals for others than U2")
         for peer, reveal in message.reveals.items():
             if type(reveal) is not (SurvivorReveal if peer in state.u3 else of_dropped):
@@ -302,19 +219,8 @@ class Server:
     # Closing a round: the set is fixed, the next round opens
 
     @property
-    def _round_after(self) -> Round:
-        order = [
-            Round.ADVERTISE,
-            Round.SHARE,
-            Round.MASKED_INPUT,
-            Round.CONFIRM,
-            Round.UNMASK,
-            Round.FALLBACK,
-            Round.DONE,
-        ]
-        if not self._active:
-            order.remove(Round.CONFIRM)
-        return order[order.index(self._state.round) + 1]
+    def _round_after(self) -> StrEnum:
+        return self._order[self._order.index(self._state.round) + 1]
 
     def close_round(self) -> list[Envelope]:
         if not self.can_close:
@@ -322,7 +228,13 @@ class Server:
         late = self.waiting_for
         for party in late:
             self._state.lost[party] = Loss(self.round, DropReason.TOO_SLOW)
-        closing = {
+        left_out = self._closings[self.round]()
+        why = AbortReason.TOO_SLOW if late & self._state.u3 else AbortReason.NOT_INCLUDED
+        return ([Envelope(tuple(sorted(late)), Abort(why, None))] if late else []) + left_out
+
+    @property
+    def _closings(self) -> Mapping[StrEnum, Callable[[], list[Envelope]]]:
+        return {
             Round.ADVERTISE: self._close_advertise,
             Round.SHARE: self._close_share,
             Round.MASKED_INPUT: self._close_masked,
@@ -330,9 +242,6 @@ class Server:
             Round.UNMASK: self._close_unmask,
             Round.FALLBACK: self._close_fallback,
         }
-        left_out = closing[self.round]()
-        why = AbortReason.TOO_SLOW if late & self._state.u3 else AbortReason.NOT_INCLUDED
-        return ([Envelope(tuple(sorted(late)), Abort(why, None))] if late else []) + left_out
 
     def _close_advertise(self) -> list[Envelope]:
         state = self._state
@@ -352,35 +261,41 @@ class Server:
         sealed = {client: message.bundles for client, message in state.shares.items()}
         for dealer, message in state.shares.items():
             state.shares[dealer] = ShareKeys(message.commitment, {}, message.signature)  # relayed once, then forgotten
-        return [
-            envelope
-            for client in sorted(state.u2)
-            for envelope in self._tell(
-                frozenset({client}),
-                DeliverShares(state.u2, {dealer: sealed[dealer][client] for dealer in state.u2 - {client}}, signature),
-            )
-        ]
+        return self._tell_each(
+            state.u2,
+            lambda client: DeliverShares(
+                state.u2,
+                {dealer: sealed[dealer][client] for dealer in (self._graph.owners(client) & state.u2) - {client}},
+                signature,
+            ),
+        )
 
     def _close_masked(self) -> list[Envelope]:
         state = self._state
         state.u3 = frozenset(state.masked)
         state.round = self._round_after
         signature = bindings.sign_survivors(self._identity, self._state.shared, state.u3) if self._active else b""
-        return self._tell(state.u3, Survivors(state.u3, signature))
+        return self._show_survivors(state.u3, signature)
+
+    def _show_survivors(self, u3: PartySet, signature: bytes) -> list[Envelope]:
+        return self._tell(u3, Survivors(u3, signature))
 
     def _close_confirm(self) -> list[Envelope]:
         state = self._state
         state.u4 = frozenset(state.confirmations)
         state.round = Round.UNMASK
-        return self._tell(state.u4, UnmaskRequest(dict(state.confirmations)))
+        return self._show_confirmations(state.u4)
+
+    def _show_confirmations(self, u4: PartySet) -> list[Envelope]:
+        return self._tell(u4, UnmaskRequest(dict(self._state.confirmations)))
 
     def _close_unmask(self) -> list[Envelope]:
         state = self._state
         state.u5 = frozenset(state.reveals)
         dropped = state.u2 - state.u3
-        if self._active and dropped and state.u3 - state.u5:
+        if self._leaves_are_revealed and dropped and state.u3 - state.u5:
             return self._ask_fallback(dropped)  # a survivor is gone, and with it the leaves that it alone knew
-        if self._active:
+        if self._leaves_are_revealed:
             leaves = self._revealed_leaves()
         else:
             try:
@@ -425,7 +340,7 @@ class Server:
             return self._end(Aborted(AbortReason.UNMASK_INCONSISTENT, accused=exc.owner))
         if total[spec.length :].any():
             dropped = state.u2 - state.u3
-            if self._active and dropped and not state.fallback_for:
+            if self._leaves_are_revealed and dropped and not state.fallback_for:
                 return self._ask_fallback(dropped)
             return self._end(Aborted(AbortReason.UNMASK_INCONSISTENT))
         return self._end(Finished(Aggregate(total[: spec.length], state.u3)))
@@ -441,23 +356,34 @@ class Server:
                 bindings.sign_result(self._identity, self._state.shared, state.u3, vector) if self._active else b""
             )
             told = self._tell(state.u5, Result(state.u3, signature, vector))
-        self._state = ServerState(
+        self._state = type(state)(
             Round.DONE, state.session, state.shared, state.u1, state.u2, state.u3, state.u4, state.u5,
             lost=state.lost, fallback_for=state.fallback_for, disputes=state.disputes, outcome=outcome,
         )  # fmt: skip
         return told
 
-    def _tell(self, parties: PartySet, message: Message) -> list[Envelope]:
+    def _tell_each(self, parties: PartySet, say: Callable[[PartyId], Any]) -> list[Envelope]:
+        return [one for client in sorted(parties) for one in self._tell(frozenset({client}), say(client))]
+
+    def _tell(self, parties: PartySet, message: Any) -> list[Envelope]:
         listening = tuple(sorted(parties - self._state.lost.keys()))
         return [Envelope(listening, message)] if listening else []
 
 
+class Server(Aggregator[Round]):
+    """The server of one session over the complete graph."""
+
+    rounds = Round
+
+
 def _by_owner(revealed: Mapping[PartyId, Mapping[PartyId, Reveal]], owners: PartySet) -> dict[PartyId, Shares]:
     """Shares by owner, then by holder, from what the holders sent."""
-    return {
-        owner: {holder: reveals[owner].share for holder, reveals in revealed.items()}  # type: ignore[union-attr]
-        for owner in owners
-    }
+    shares: dict[PartyId, dict[PartyId, bytes]] = {owner: {} for owner in owners}
+    for holder, reveals in revealed.items():
+        for owner, reveal in reveals.items():
+            if owner in shares and not isinstance(reveal, DroppedReveal):
+                shares[owner][holder] = reveal.share
+    return dict(shares)
 
 
 def _of(entries: Mapping[PartyId, AdvertiseKeys], parties: PartySet) -> dict[PartyId, AdvertiseKeys]:

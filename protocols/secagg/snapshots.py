@@ -5,7 +5,8 @@ The same strict codec as on the wire. No generator's state is ever in one (PROTO
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from mpc.field import FieldError, FieldVector
 from mpc.keys import VerifyKey
@@ -19,6 +20,8 @@ from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Terms, VectorSpec
 from protocols.standing import Standing
 from protocols.wire import Codec, PartySet
+
+S = TypeVar("S", bound=ServerState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,18 @@ class KeptClient:
 
 
 @dataclass(frozen=True, slots=True)
+class LossRecord:
+    round: str
+    reason: DropReason
+
+
+@dataclass(frozen=True, slots=True)
 class ServerRecord:
     """`ServerState` in types that travel."""
 
     params: SessionParams
     members: Mapping[PartyId, VerifyKey]
-    round: Round
+    round: str
     session: bytes
     shared: bytes
     u1: PartySet
@@ -73,7 +82,7 @@ class ServerRecord:
     u3: PartySet
     u4: PartySet
     u5: PartySet
-    lost: Mapping[PartyId, Loss]
+    lost: Mapping[PartyId, LossRecord]
     keys: Mapping[PartyId, AdvertiseKeys]
     shares: Mapping[PartyId, ShareKeys]
     masked: PartySet
@@ -86,25 +95,33 @@ class ServerRecord:
     ending: AbortedRecord | FinishedRecord | None
 
 
-_CLIENT = Codec(ClientRecord, own=True)
 _SERVER = Codec(ServerRecord, own=True)
 
 
-def dump_client(me: PartyId, terms: Terms, standing: Standing, state: State, vector: FieldVector | None) -> bytes:
-    spec = terms.spec
-    kept = end_record(state.outcome, spec) if isinstance(state, states.Ended) else state
-    packed = None if vector is None else spec.field.pack(vector)
-    return _CLIENT.encode(ClientRecord(me, terms, standing, kept, packed))
+class ClientFormat:
+    """`record`: a class with the fields of `ClientRecord`, whose `state` may be of further classes."""
+
+    def __init__(self, record: Any) -> None:
+        self._record, self._codec = record, Codec(record, own=True)
+
+    def dump(self, me: PartyId, terms: Terms, standing: Standing, state: State, vector: FieldVector | None) -> bytes:
+        spec = terms.spec
+        kept = end_record(state.outcome, spec) if isinstance(state, states.Ended) else state
+        packed = None if vector is None else spec.field.pack(vector)
+        return self._codec.encode(self._record(me, terms, standing, kept, packed))
+
+    def load(self, snapshot: bytes) -> KeptClient:
+        """Raises WireError unless `snapshot` is one that `dump` wrote."""
+        record = self._codec.decode(snapshot)
+        kept: Any = record.state
+        state = states.Ended(end_outcome(kept)) if isinstance(kept, Ending) else kept
+        packed = record.input
+        vector = None if packed is None else _unpack(packed, record.terms.spec, record.terms.spec.length)
+        return KeptClient(record.me, record.terms, record.standing, state, vector)
 
 
-def load_client(snapshot: bytes) -> KeptClient:
-    """Raises WireError unless `snapshot` is one that `dump_client` wrote."""
-    record: ClientRecord = _CLIENT.decode(snapshot)
-    kept: Any = record.state
-    state = states.Ended(end_outcome(kept)) if isinstance(kept, Ending) else kept
-    packed = record.input
-    vector = None if packed is None else _unpack(packed, record.terms.spec, record.terms.spec.length)
-    return KeptClient(record.me, record.terms, record.standing, state, vector)
+CLIENT = ClientFormat(ClientRecord)
+dump_client, load_client = CLIENT.dump, CLIENT.load
 
 
 def end_record(outcome: Finished | Aborted, spec: VectorSpec) -> Ending:
@@ -121,40 +138,52 @@ def end_outcome(record: Ending) -> Finished | Aborted:
 
 
 def dump_server(params: SessionParams, members: Mapping[PartyId, VerifyKey], state: ServerState) -> bytes:
+    return _SERVER.encode(server_record(params, members, state))
+
+
+def server_record(params: SessionParams, members: Mapping[PartyId, VerifyKey], state: ServerState) -> ServerRecord:
     spec = params.spec
-    return _SERVER.encode(
-        ServerRecord(
-            params,
-            members,
-            state.round,
-            state.session,
-            state.shared,
-            state.u1,
-            state.u2,
-            state.u3,
-            state.u4,
-            state.u5,
-            state.lost,
-            state.keys,
-            state.shares,
-            frozenset(state.masked),
-            None if state.total is None else spec.field.pack(state.total),
-            state.confirmations,
-            {party: UnmaskShares(reveals) for party, reveals in state.reveals.items()},
-            {party: FallbackShares(shares) for party, shares in state.fallback.items()},
-            state.fallback_for,
-            tuple(sorted(state.disputes, key=lambda dispute: (dispute.dealer, dispute.holder))),
-            None if state.outcome is None else end_record(state.outcome, spec),
-        )
+    return ServerRecord(
+        params,
+        members,
+        state.round.value,
+        state.session,
+        state.shared,
+        state.u1,
+        state.u2,
+        state.u3,
+        state.u4,
+        state.u5,
+        {party: LossRecord(loss.round.value, loss.reason) for party, loss in state.lost.items()},
+        state.keys,
+        state.shares,
+        frozenset(state.masked),
+        None if state.total is None else spec.field.pack(state.total),
+        state.confirmations,
+        {party: UnmaskShares(reveals) for party, reveals in state.reveals.items()},
+        {party: FallbackShares(shares) for party, shares in state.fallback.items()},
+        state.fallback_for,
+        tuple(sorted(state.disputes, key=lambda dispute: (dispute.dealer, dispute.holder))),
+        None if state.outcome is None else end_record(state.outcome, spec),
     )
 
 
 def load_server(snapshot: bytes) -> tuple[SessionParams, Mapping[PartyId, VerifyKey], ServerState]:
     """Raises WireError unless `snapshot` is one that `dump_server` wrote."""
     record: ServerRecord = _SERVER.decode(snapshot)
+    return record.params, record.members, server_state(record, ServerState, Round)
+
+
+def server_state(record: ServerRecord, kind: type[S], rounds: type[StrEnum]) -> S:
+    """Raises WireError on what `server_record` did not make."""
     spec = record.params.spec
-    state = ServerState(
-        record.round,
+    try:
+        round_ = rounds(record.round)
+        lost = {party: Loss(rounds(loss.round), loss.reason) for party, loss in record.lost.items()}
+    except ValueError as exc:
+        raise WireError("a snapshot of a round that there is not") from exc
+    return kind(
+        round_,
         record.session,
         record.shared,
         record.u1,
@@ -162,7 +191,7 @@ def load_server(snapshot: bytes) -> tuple[SessionParams, Mapping[PartyId, Verify
         record.u3,
         record.u4,
         record.u5,
-        lost=dict(record.lost),
+        lost=lost,
         keys=dict(record.keys),
         taken={key for entry in record.keys.values() for key in (entry.channel_key, entry.mask_key)},
         shares=dict(record.shares),
@@ -175,7 +204,6 @@ def load_server(snapshot: bytes) -> tuple[SessionParams, Mapping[PartyId, Verify
         disputes=set(record.disputes),
         outcome=None if record.ending is None else end_outcome(record.ending),
     )
-    return record.params, record.members, state
 
 
 def _unpack(packed: bytes, spec: VectorSpec, length: int) -> FieldVector:

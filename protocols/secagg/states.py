@@ -15,10 +15,12 @@ from mpc.prg import Seed
 from protocols.errors import PartyId
 from protocols.machine import Aborted, Finished
 from protocols.messages import AdvertiseKeys, Round
+from protocols.secagg.neighbours import EVERYBODY, Neighbourhood
 from protocols.session import SessionParams
 from protocols.wire import PartySet, Size
 
 Share = Annotated[bytes, Size(35)]
+OwnShare = Annotated[bytes, Size(0, 35)]  # empty in a sparse graph: nobody is a holder of its own
 Digest = Annotated[bytes, Size(32)]
 
 
@@ -51,7 +53,8 @@ class AwaitingShares:
     channels: Mapping[PartyId, ChannelKey]
     mask_secret: AgreementSecret
     self_secret: Share = field(repr=False)  # b
-    own_self_share: Share = field(repr=False)
+    own_self_share: OwnShare = field(repr=False)
+    neighbours: Neighbourhood = EVERYBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class AwaitingSurvivors:
     leaf_seeds: Mapping[PartyId, Seed]
     self_shares: Mapping[PartyId, Share] = field(repr=False)  # of U2, our own with them
     mask_shares: Mapping[PartyId, Share] = field(repr=False)  # of U2 without us
+    neighbours: Neighbourhood = EVERYBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class AwaitingConfirmations:
     survivor_shares: Mapping[PartyId, Share] = field(repr=False)  # self shares of U3
     leaf_seeds: Mapping[PartyId, Seed]  # of U2 - U3
     mask_shares: Mapping[PartyId, Share] = field(repr=False)  # of U2 - U3
+    neighbours: Neighbourhood = EVERYBODY
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from protocols.errors import PartyId
 from protocols.messages import AdvertiseKeys, Commitment
 from protocols.rebuilding import NothingFits, rebuild
 from protocols.secagg import bindings
+from protocols.secagg.neighbours import CompleteGraph, Graph
 from protocols.secagg.shares import pack_share, unpack_shares
 from protocols.session import SessionParams
 from protocols.wire import PartySet
@@ -56,6 +57,7 @@ class Transcript:
     u2: PartySet
     u3: PartySet
     disputes: set[Dispute] = field(default_factory=set)
+    graph: Graph | None = None  # None: the complete one
 
     def self_seeds(self, shares: Mapping[PartyId, Shares]) -> Iterator[Seed]:
         """The self-mask seeds of U3, from shares by owner. Raises UnmaskFailed."""
@@ -78,21 +80,35 @@ class Transcript:
 
     def _leaves(self, dropped: PartyId, secret: AgreementSecret) -> dict[PartyId, Seed]:
         own_key = self.u1[dropped].mask_key
+        graph = self.graph or CompleteGraph(self.u3)
         return {
             survivor: bindings.leaf_seed(
                 self.shared, dropped, secret, own_key, survivor, AgreementKey(self.u1[survivor].mask_key)
             )
-            for survivor in sorted(self.u3)
+            for survivor in sorted(graph.peers(dropped) & self.u3)
         }
 
     def _rebuild(self, shares: Mapping[PartyId, Shares], fits: Fits) -> Iterator[tuple[PartyId, FieldVector]]:
-        """All owners' secrets in one product, since the same holders answered for each.
+        """The secrets of all owners for whom the same holders answered in one product: of all, in the complete graph.
 
         A holder whose share of one owner was off is avoided for the owners that are left, as far as t others remain.
         """
         points = {client: 1 + place for place, client in enumerate(sorted(self.u1))}
+        alike: dict[frozenset[PartyId], list[PartyId]] = {}
+        for owner in sorted(shares):
+            alike.setdefault(frozenset(shares[owner]), []).append(owner)
         suspects: set[PartyId] = set()
-        pending = sorted(shares)
+        for owners in alike.values():
+            yield from self._rebuild_alike(points, shares, owners, fits, suspects)
+
+    def _rebuild_alike(
+        self,
+        points: Mapping[PartyId, int],
+        shares: Mapping[PartyId, Shares],
+        pending: list[PartyId],
+        fits: Fits,
+        suspects: set[PartyId],
+    ) -> Iterator[tuple[PartyId, FieldVector]]:
         while pending:
             holders = sorted(shares[pending[0]], key=lambda holder: (holder in suspects, holder))[: self.threshold]
             rebuilt = _product(points, shares, pending, holders, self.threshold)

@@ -10,6 +10,7 @@ from conversation import Room
 from epoch_room import EpochRoom, LaterRoom
 from light_room import LightRoom
 from mesh_room import MeshRoom
+from plus_room import PlusRoom
 from sessions import FIELDS
 from test_light_properties import require_discretion as light_discretion
 from test_mesh_properties import require_discretion as mesh_discretion
@@ -116,6 +117,14 @@ def _epoch_discretion(frames: Frames, room: AnyRoom) -> None:
     _require_discretion(Watch(frames, EPOCHS.codec), room)
 
 
+def _plus_discretion(frames: Frames, room: AnyRoom) -> None:
+    _require_discretion(Watch(frames, FAMILIES["secagg+"].codec), room)
+
+
+def _plus(variant: Variant) -> Callable[..., PlusRoom]:
+    return lambda **given: PlusRoom(variant=variant, **given)
+
+
 def _require_discretion(watch: Watch, room: AnyRoom) -> None:
     for party in room.parties:
         watch.require_discretion(party)
@@ -149,6 +158,8 @@ def _apart(**given: Any) -> CommitteeRoom:
 CASES = (
     Case("secagg-active", FAMILIES["secagg"], Variant.ACTIVE, _bonawitz(Variant.ACTIVE), _bonawitz_discretion),
     Case("secagg-curious", FAMILIES["secagg"], Variant.CURIOUS, _bonawitz(Variant.CURIOUS), _bonawitz_discretion),
+    Case("secagg+-active", FAMILIES["secagg+"], Variant.ACTIVE, _plus(Variant.ACTIVE), _plus_discretion),
+    Case("secagg+-curious", FAMILIES["secagg+"], Variant.CURIOUS, _plus(Variant.CURIOUS), _plus_discretion),
     Case("mesh", FAMILIES["mesh"], Variant.ACTIVE, MeshRoom, _mesh_discretion),
     Case("epoch-first", EPOCHS, Variant.ACTIVE, EpochRoom, _epoch_discretion),
     Case(

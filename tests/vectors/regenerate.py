@@ -4,7 +4,6 @@ Each file has a list of operations, in order; those with `"success": false` must
 nothing. `test_vectors.py` replays them, from the files alone. Bytes are in hex, updates in decimal text, both exact.
 """
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -15,9 +14,11 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))  # for `conversation`
 
 from conversation import Room
+from writing import Document, but_the_first, name_of, outcome_of, text
 
 from mpc import prg, shamir
 from mpc.encoding import Counter, Encoding, Metric, uniform
@@ -25,7 +26,7 @@ from mpc.field import M31, M61, PrimeField
 from mpc.prg import Seed
 from mpc.randomness import SeededRandomness
 from protocols.errors import SERVER, DropReason, PartyId, PeerMisbehaved, ProtocolError
-from protocols.machine import Aborted, Envelope, Finished, Outcome
+from protocols.machine import Envelope
 from protocols.messages import (
     CODEC,
     AdvertiseKeys,
@@ -50,7 +51,6 @@ from protocols.wire import Codec
 
 HERE = Path(__file__).parent
 
-Document = dict[str, Any]
 Operation = dict[str, Any]
 
 
@@ -63,19 +63,7 @@ def generate() -> dict[str, str]:
         "secagg_active.json": session_vectors(Variant.ACTIVE),
         "secagg_curious.json": session_vectors(Variant.CURIOUS),
     }
-    return {name: text_of(document) for name, document in documents.items()}
-
-
-def text_of(document: Document) -> str:
-    """JSON with one operation, message or party a line."""
-    parts = []
-    for key, value in document.items():
-        if isinstance(value, list):
-            rows = ",\n".join(f"  {json.dumps(row)}" for row in value)
-            parts.append(f" {json.dumps(key)}: [\n{rows}\n ]")
-        else:
-            parts.append(f" {json.dumps(key)}: {json.dumps(value)}")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
+    return {name: text(document) for name, document in documents.items()}
 
 
 def _attempt(operation: Operation, run: Callable[[], Operation]) -> Operation:
@@ -358,7 +346,7 @@ class Scribe:
             ],
             "messages": self._messages,
             "operations": self._operations,
-            "outcomes": [{"who": _name(who), **_outcome(one.outcome)} for who, one in machines.items()],
+            "outcomes": [{"who": name_of(who), **outcome_of(one.outcome)} for who, one in machines.items()],
         }  # fmt: skip
 
     def _hold(self) -> None:
@@ -385,7 +373,7 @@ class Scribe:
 
     def _to_server(self, sender: PartyId, place: int, message: Any) -> list[tuple[int, Envelope]]:
         """What the server passes on at once."""
-        if message.round is self._vanish.get(sender):
+        if message.round == self._vanish.get(sender):
             operation = {"do": "drop", "who": "server", "party": sender, "reason": DropReason.VANISHED.value}
             return self._note(operation, SERVER, self._server.drop(sender, DropReason.VANISHED))
         if sender == WITNESS:
@@ -401,7 +389,7 @@ class Scribe:
         for envelope in says:
             self._messages.append(
                 {
-                    "from": _name(who), "to": list(map(_name, envelope.recipients)),
+                    "from": name_of(who), "to": list(map(name_of, envelope.recipients)),
                     "class": type(envelope.message).__name__, "bytes": self.codec.encode(envelope.message).hex(),
                 }
             )  # fmt: skip
@@ -420,7 +408,7 @@ class Scribe:
 
     def _show(self, who: PartyId, sender: PartyId, note: str, data: bytes) -> None:
         machine = self._server if who == SERVER else self._clients[who]
-        operation = {"do": "receive", "who": _name(who), "from": _name(sender), "note": note, "bytes": data.hex()}
+        operation = {"do": "receive", "who": name_of(who), "from": name_of(sender), "note": note, "bytes": data.hex()}
         before = machine.snapshot()
         try:
             machine.receive(sender, self.codec.decode(data))
@@ -455,7 +443,7 @@ def _spoil_of_server(message: Any) -> Iterator[Spoiled]:
             yield "one key twice", replace(message, entries=(*entries[:-1], one_key))
         case DeliverShares(u2=u2, bundles=bundles):
             yield "U2 without us", replace(message, u2=u2 - {WITNESS})
-            yield "a bundle missing", replace(message, bundles=_but_the_first(bundles))
+            yield "a bundle missing", replace(message, bundles=but_the_first(bundles))
             yield "no bundle opens", replace(message, bundles=dict.fromkeys(bundles, bytes(86)))
         case Survivors(u3):
             yield "another U3 than was signed", replace(message, u3=u3 | {PartyId(9)})
@@ -479,38 +467,21 @@ def _spoil_of_client(message: Any) -> Iterator[Spoiled]:
             yield "a key of low order", replace(message, mask_key=bytes(32))
             yield "one key twice", replace(message, mask_key=message.channel_key)
         case ShareKeys(bundles=bundles):
-            yield "a bundle missing", replace(message, bundles=_but_the_first(bundles))
+            yield "a bundle missing", replace(message, bundles=but_the_first(bundles))
         case MaskedInput(masked):
             yield "too short", MaskedInput(masked[:-1])
             yield "too long", MaskedInput(masked + b"\0")
             yield "outside the field", MaskedInput(b"\xff" * len(masked))
         case UnmaskShares(reveals):
-            yield "a reveal missing", UnmaskShares(_but_the_first(reveals))
+            yield "a reveal missing", UnmaskShares(but_the_first(reveals))
             yield "a leaf of a survivor", UnmaskShares(reveals | {PartyId(0): DroppedReveal(bytes(32))})
         case FallbackShares():
             yield "nothing", FallbackShares({})
 
 
-def _but_the_first(mapping: Mapping[PartyId, Any]) -> dict[PartyId, Any]:
-    return dict(list(mapping.items())[1:])
-
-
 def _out_of_place(message: Any) -> Any:
     """A small message that nobody waits for where `message` fits."""
     return FallbackShares({}) if not isinstance(message, FallbackShares) else Confirm(b"")
-
-
-def _name(party: PartyId) -> int | str:
-    return "server" if party == SERVER else int(party)
-
-
-def _outcome(outcome: Outcome | None) -> Document:
-    match outcome:
-        case Finished(aggregate):
-            return {"included": sorted(aggregate.included), "sum": aggregate.vector.tolist()}
-        case Aborted(reason):
-            return {"aborted": reason.value}
-    return {"running": True}
 
 
 if __name__ == "__main__":

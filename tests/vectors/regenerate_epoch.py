@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))  # for `epoch_room`
 
 from epoch_room import EpochRoom
-from regenerate import WITNESS, Document, Scribe, Spoiled, text_of
+from regenerate import WITNESS, Scribe, Spoiled
+from writing import Document, text
 
 from protocols.epoch.messages import CODEC, AdvertiseKeys, Roster, RoundStart, ShareKeys
 from protocols.errors import SERVER, PartyId
@@ -76,7 +77,7 @@ def generate() -> dict[str, str]:
     for vanish in ({}, {room.parties[-1]: Round.MASKED_INPUT, room.parties[0]: Round.UNMASK}):
         room.next_step()
         sessions.append(EpochScribe(room, vanish).write())
-    rows = ",\n".join(text_of(session) for session in sessions)
+    rows = ",\n".join(text(session) for session in sessions)
     what = "an epoch of two rounds in two sessions; the second goes on from the first"
     return {"epoch.json": f'{{"what": {json.dumps(what)}, "sessions": [\n{rows}]}}\n'}
 

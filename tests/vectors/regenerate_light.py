@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))  # for `light_r
 sys.path.insert(0, str(Path(__file__).parent))  # for `regenerate`
 
 from light_room import LightRoom
-from regenerate import WITNESS, Document, Scribe, Spoiled, text_of
+from regenerate import WITNESS, Scribe, Spoiled
+from writing import Document, text
 
 from mpc.field import PrimeField
 from protocols.errors import PartyId
@@ -113,7 +114,7 @@ def session() -> Document:
 
 def generate() -> dict[str, str]:
     """File name -> its text."""
-    return {"lightsecagg.json": text_of(session())}
+    return {"lightsecagg.json": text(session())}
 
 
 if __name__ == "__main__":
