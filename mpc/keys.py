@@ -62,7 +62,7 @@ _known_good: ContextVar[set[tuple[bytes, bytes, str, tuple[Part, ...]]] | None] 
 def good_signatures_remembered() -> Iterator[None]:
     """Meanwhile a signature that was good under a key, for a label and parts, is not checked again under these.
 
-    For many parties in one process, who are all shown the same signatures. A bad one is checked, and refused, each time.
+    For many parties in one process, who are all shown the same signatures. A bad one is checked and refused each time.
     """
     before = _known_good.set(set())
     try:
