@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from PIL import Image
 
 from simulations.simulate import Report, RoundResult
 
@@ -34,6 +35,7 @@ _STYLE: Final[Any] = {
     "hatch.linewidth": 0.6,
 }
 _DPI: Final = 110
+_COLOURS: Final = 48
 
 
 @contextmanager
@@ -44,11 +46,12 @@ def _figure(height: float, columns: int = 1) -> Iterator[tuple[Figure, list[Axes
 
 
 def png(figure: Figure) -> bytes:
-    """The same bytes for the same figure."""
-    out = BytesIO()
+    """The same bytes for the same figure; of few colours, so that a page with some of them stays small."""
+    drawn, small = BytesIO(), BytesIO()
     with mpl.rc_context(_STYLE):
-        figure.savefig(out, format="png", dpi=_DPI, metadata={"Software": None})
-    return out.getvalue()
+        figure.savefig(drawn, format="png", dpi=_DPI)
+    Image.open(drawn).convert("RGB").quantize(_COLOURS).save(small, format="png", optimize=True)
+    return small.getvalue()
 
 
 def timeline(one: RoundResult) -> Figure:
@@ -92,7 +95,7 @@ def bytes_by_phase(reports: Sequence[Report]) -> Figure:
             axes.grid(axis="y", visible=False)
             axes.set_title(report.scenario.protocol, fontsize=9)
             axes.set_xlabel("kB a party")
-        panels[0].legend(fontsize=8, loc="lower right")
+        figure.legend(*panels[0].get_legend_handles_labels(), fontsize=8, loc="outside upper center", ncols=2)
     return figure
 
 

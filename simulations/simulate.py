@@ -203,10 +203,12 @@ def _by_stage(session: VirtualSession) -> dict[str, tuple[int, int]]:
 
 
 def _degree_and_threshold(seats: Seats) -> tuple[int | None, int | None]:
-    """As the protocol says itself; its degree is that of the complete graph where it speaks of none."""
+    """As the protocol says itself: the complete graph where it speaks of no degree (k), and the most answers that one
+    of its steps needs (t; U and q where it decodes and certifies)."""
     parties = len(seats.consortium.members)
     try:
         numbers = seats.family.numbers(seats.params, parties)
     except ValueError as exc:
         raise ScenarioError(f"{seats.family.name}: {exc}") from exc
-    return numbers.get("k", parties - 1), numbers.get("t")
+    needed = [numbers[name] for name in ("t", "U", "q") if name in numbers]
+    return numbers.get("k", parties - 1), max(needed, default=None)
