@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from simulations.plain import ScenarioError
+from simulations.rates import default_rates
 from simulations.scenario import Scenario
 from simulations.simulate import RoundResult, simulate
 
@@ -40,8 +41,8 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The same for the same scenario, in any process."""
-        return hashlib.sha256(repr((self.varied, self.scenario)).encode()).hexdigest()[:16]
+        """The same for the same scenario at the same rates, in any process."""
+        return hashlib.sha256(repr((self.varied, self.scenario, default_rates())).encode()).hexdigest()[:16]
 
 
 def read_sweep(file: Path) -> list[Cell] | None:
