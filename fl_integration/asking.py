@@ -58,7 +58,7 @@ class Questioner(Generic[A]):
             raise AskingError(
                 f"{consortium.name} agreed on {consortium.protocol}: over a framework take secagg, one round"
             )
-        if consortium.coordinator.verify_key != identity.verify_key:
+        if consortium.head.verify_key != identity.verify_key:
             raise AskingError(f"this identity is not the coordinator of {consortium.name}: name the right key file")
         self._consortium = consortium
         self._identity = identity

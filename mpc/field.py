@@ -19,11 +19,11 @@ from mpc.work import count
 
 FieldVector = npt.NDArray[np.unsignedinteger[Any]]
 Words = npt.NDArray[np.uint64]
-_Step = Callable[[FieldVector, FieldVector, FieldVector], None]  # (a, b, out)
+_Step = Callable[[FieldVector, FieldVector, FieldVector, FieldVector], None]  # (a, b, out, scratch), all of one shape
 
 _M61 = 2**61 - 1
 _CHUNK = 1 << 15  # elements worked on at a time: operands and scratch stay in the second-level cache
-_PACK_CHUNK = 1 << 16  # elements packed at a time: whole groups in every layout, whose size is a power of two
+_PACK_CHUNK = 1 << 17  # elements packed at a time: whole groups in every layout, whose size is a power of two
 
 
 class FieldError(ValueError):
@@ -170,29 +170,34 @@ class PrimeField:
             out = np.empty(np.broadcast_shapes(a.shape, b.shape), dtype=self.dtype)
         self._require_dtype(out)
         if a.ndim != 1 or a.shape != b.shape:
-            step(a, b, out)
+            step(a, b, out, np.empty_like(out))
             return out
+        scratch = np.empty(min(len(a), _CHUNK), dtype=self.dtype)  # one for all chunks: a new one each costs more
         for at in range(0, len(a), _CHUNK):
             part = slice(at, at + _CHUNK)
-            step(a[part], b[part], out[part])
+            step(a[part], b[part], out[part], scratch[: len(a) - at])
         return out
 
-    def _add_chunk(self, a: FieldVector, b: FieldVector, out: FieldVector) -> None:
+    def _add_chunk(self, a: FieldVector, b: FieldVector, out: FieldVector, scratch: FieldVector) -> None:
+        p = self.dtype.type(self.modulus)
         if 2**31 < self.modulus < 2**32:  # the sum needs a 33rd bit
             wide = np.add(a, b, dtype=np.uint64)
-            out[...] = np.minimum(wide, wide - np.uint64(self.modulus))
+            out[...] = np.minimum(wide, wide - np.uint64(p))
             return
         np.add(a, b, out=out)
-        np.minimum(out, out - self.dtype.type(self.modulus), out=out)  # below p the difference wraps to a large word
+        np.subtract(out, p, out=scratch)
+        np.minimum(out, scratch, out=out)  # below p the difference wraps to a large word
 
-    def _sub_chunk(self, a: FieldVector, b: FieldVector, out: FieldVector) -> None:
+    def _sub_chunk(self, a: FieldVector, b: FieldVector, out: FieldVector, scratch: FieldVector) -> None:
+        p = self.dtype.type(self.modulus)
         if 2**31 < self.modulus < 2**32:
-            self._add_chunk(a, self.dtype.type(self.modulus) - b, out)
+            self._add_chunk(a, p - b, out, scratch)
             return
         np.subtract(a, b, out=out)
-        np.minimum(out, out + self.dtype.type(self.modulus), out=out)  # a negative difference is a large word
+        np.add(out, p, out=scratch)
+        np.minimum(out, scratch, out=out)  # a negative difference is a large word
 
-    def _mul_chunk(self, a: FieldVector, b: FieldVector, out: FieldVector) -> None:
+    def _mul_chunk(self, a: FieldVector, b: FieldVector, out: FieldVector, scratch: FieldVector) -> None:
         if self.modulus == _M61:
             out[...] = self.reduce(_mul_m61(a, b))
         else:
@@ -221,8 +226,11 @@ class PrimeField:
         """`bits` bits an element, lowest bit first; the last byte is filled up with zero bits."""
         self._require_dtype(v)
         layout = _Layout.of(self.bits)
-        parts = [layout.pack(v[at : at + _PACK_CHUNK]) for at in range(0, len(v), _PACK_CHUNK)]
-        return b"".join(parts)[: self.packed_size(len(v))]
+        words = np.empty(layout.words_for(len(v)), dtype="<u8")
+        step = layout.words_for(_PACK_CHUNK)
+        for index, at in enumerate(range(0, len(v), _PACK_CHUNK)):
+            layout.pack(v[at : at + _PACK_CHUNK], words[index * step : (index + 1) * step])
+        return words.view(np.uint8)[: self.packed_size(len(v))].tobytes()
 
     def unpack(self, data: bytes, length: int) -> FieldVector:
         """The `length` elements of `pack`. Raises FieldError on another size, a filling bit set, an element >= p."""
@@ -286,8 +294,12 @@ class _Layout:
         common = math.gcd(width, 64)
         return _Layout(bits, fold, width, 64 // common, width // common)
 
-    def pack(self, v: FieldVector) -> bytes:
-        """All groups that the elements begin, the last one filled up with zeros."""
+    def words_for(self, length: int) -> int:
+        """Words of all groups that so many elements begin."""
+        return -(-length // (self.fold * self.lanes)) * self.words
+
+    def pack(self, v: FieldVector, out: Words) -> None:
+        """Fill `out` with all groups that the elements begin, the last one filled up with zeros."""
         columns = self._to_columns(v)
         words = np.zeros((self.words, columns.shape[1]), dtype=np.uint64)
         scratch = np.empty(columns.shape[1], dtype=np.uint64)
@@ -296,15 +308,14 @@ class _Layout:
             words[word] |= np.left_shift(column, np.uint64(shift), out=scratch)
             if shift + self.width > 64:
                 np.right_shift(column, np.uint64(64 - shift), out=words[word + 1])
-        return np.ascontiguousarray(words.T, dtype="<u8").tobytes()
+        out.reshape(-1, self.words)[:] = words.T
 
     def unpack(self, data: memoryview, out: FieldVector) -> None:
         """Fill `out` from the bytes of its groups; the last one may be cut short."""
-        groups = -(-len(out) // (self.fold * self.lanes))
-        padded = np.zeros(groups * self.words, dtype="<u8")
+        padded = np.zeros(self.words_for(len(out)), dtype="<u8")
         padded.view(np.uint8)[: len(data)] = np.frombuffer(data, dtype=np.uint8)
-        words = np.ascontiguousarray(padded.reshape(groups, self.words).T, dtype=np.uint64)
-        columns = np.empty((self.lanes, groups), dtype=np.uint64)
+        words = np.ascontiguousarray(padded.reshape(-1, self.words).T, dtype=np.uint64)
+        columns = np.empty((self.lanes, words.shape[1]), dtype=np.uint64)
         for lane, column in enumerate(columns):
             word, shift = divmod(lane * self.width, 64)
             np.right_shift(words[word], np.uint64(shift), out=column)

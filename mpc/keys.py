@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidSignature
@@ -21,6 +22,8 @@ from mpc.randomness import Randomness
 from mpc.work import count
 
 KEY_BYTES: Final = 32
+
+_SIGNED_KEPT: Final = 8
 
 _P25519: Final = 2**255 - 19
 
@@ -114,7 +117,7 @@ class VerifyKey:
         if known is not None and asked in known:
             return
         try:
-            self._key.verify(signature, _signed(label, parts))
+            self._key.verify(signature, _signed(label, *parts))
         except InvalidSignature as exc:
             raise BadSignature(f"not a signature of this key over {label!r}") from exc
         if known is not None:
@@ -179,7 +182,7 @@ class SigningKey(_Secret):
     def sign(self, label: str, *parts: Part) -> bytes:
         """64 bytes, the same every time, over the injective digest of the label and the parts."""
         count(signatures=1)
-        return self._key.sign(_signed(label, parts))
+        return self._key.sign(_signed(label, *parts))
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -215,7 +218,9 @@ def _agree(mine: AgreementSecret, theirs: AgreementKey, purpose: str, context: t
     return kdf(shared, purpose, *context)
 
 
-def _signed(label: str, parts: tuple[Part, ...]) -> bytes:
+@lru_cache(maxsize=_SIGNED_KEPT, typed=True)
+def _signed(label: str, *parts: Part) -> bytes:
+    """Kept for a while: a quorum signs the same parts, and who checks them has the same to hash each time."""
     return digest("signature", label, *parts)
 
 

@@ -3,27 +3,34 @@
 Element i is word i of AES-128-CTR under K0, cut to the field's bits; where that is not below p, spare words replace it,
 drawn under K1 from a counter that names i. So every element depends on the seed, the label and its index alone: any
 slice can be computed by itself, and the vector is exactly uniform if AES is. [PROTOCOLS, rule 4]
+
+A counter encrypted by itself is a block of CTR's keystream: the counters are made once for all seeds.
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
-from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
+from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 from mpc.field import FieldVector, PrimeField
-from mpc.hashing import kdf
+from mpc.hashing import encode_parts, expand_key
+from mpc.lazy import rows_together, sum_of
+from mpc.spreading import spread
 from mpc.work import count
 
 SEED_BYTES = 32
 
 _BLOCK = 16
-_CHUNK_BYTES = 1 << 18  # keystream made at a time: it stays in cache until it is summed, calls cost little beside it
-_ZEROS = bytes(_CHUNK_BYTES)
+_WINDOW = 1 << 16  # blocks made at a time, 1 MiB: it stays in cache until it is summed, calls cost little beside it
+_CACHED = 4  # windows of counters that are kept: those of the first million elements
+_ONE_BY_ONE = ECB()
+_SMALLEST_SLICE = 1 << 15  # elements: below it a second core saves nothing
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -56,12 +63,11 @@ def expand(seed: Seed, label: str, field: PrimeField, start: int, stop: int) -> 
     if not 0 <= start <= stop:
         raise ValueError(f"no slice: {start}..{stop}")
     count(streams=1, stream_bytes=(stop - start) * field.itemsize)
-    out = np.empty(stop - start, dtype=field.dtype.newbyteorder("<"))
-    stream = _Keystream(seed, label, field, start)
-    step = _CHUNK_BYTES // field.itemsize
-    for at in range(0, len(out), step):
-        stream.fill(out[at : at + step])
-    return out.astype(field.dtype, copy=False)
+    out = np.empty(stop - start, dtype=field.dtype)
+    total = _Total(field, label, [seed], out.nbytes)
+    for window in total.windows(start, len(out)):
+        out[window.part] = total.over(window)
+    return out
 
 
 def accumulate(
@@ -75,38 +81,59 @@ def accumulate(
     """
     if field.check(acc).ndim != 1 or start < 0:
         raise ValueError("one vector is wanted, and a start that is not negative")
-    seeds = len(plus) + len(minus)
-    count(streams=seeds, stream_bytes=seeds * acc.nbytes)
-    signed: list[_Signed] = [(np.add, _Keystream(seed, label, field, start)) for seed in plus]
-    signed += [(np.subtract, _Keystream(seed, label, field, start)) for seed in minus]
-    total = _LazySum(field, signed)
-    step = _CHUNK_BYTES // field.itemsize
-    for at in range(0, len(acc), step):
-        total.update(acc[at : at + step])
+    streams = len(plus) + len(minus)
+    count(streams=streams, stream_bytes=streams * acc.nbytes)
+
+    def work(share: slice) -> None:
+        part = acc[share]
+        for combine, seeds in ((field.add, plus), (field.sub, minus)):
+            if not seeds:
+                continue
+            total = _Total(field, label, seeds, part.nbytes)
+            for window in total.windows(start + share.start, len(part)):
+                combine(part[window.part], total.over(window), out=part[window.part])
+
+    spread(work, len(acc), smallest=_SMALLEST_SLICE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Whole blocks that hold a part of a slice: `blocks` from `first` on; the part begins `lead` elements into them."""
+
+    first: int
+    blocks: int
+    lead: int
+    part: slice
+
+
+@lru_cache(maxsize=_CACHED)
+def _counters(window: int) -> bytes:
+    """The counters of one window: 128 bits each, big endian."""
+    blocks = np.zeros((_WINDOW, 2), dtype=">u8")
+    blocks[:, 1] = np.arange(window * _WINDOW, (window + 1) * _WINDOW)
+    return blocks.tobytes()
 
 
 class _Keystream:
-    """The elements of one (seed, label), in order from `start`."""
+    """The elements of one (seed, label), whole blocks at a time."""
 
-    __slots__ = ("_at", "_encryptor", "_field", "_label", "_mask", "_seed", "_spare")
+    __slots__ = ("_encryptor", "_field", "_label", "_mask", "_seed", "_spare")
 
-    def __init__(self, seed: Seed, label: str, field: PrimeField, start: int) -> None:
-        key = kdf(seed.raw, "prg", label, "main", length=_BLOCK)
-        block, skipped = divmod(start * field.itemsize, _BLOCK)
-        self._encryptor = Cipher(AES128(key), CTR(block.to_bytes(_BLOCK, "big"))).encryptor()
-        self._encryptor.update(_ZEROS[:skipped])
+    def __init__(self, seed: Seed, label: str, field: PrimeField) -> None:
+        self._encryptor = _cipher(seed, label, "main")
         self._spare: CipherContext | None = None  # most streams of a field just below a power of two need none
-        self._seed, self._label, self._field, self._at = seed, label, field, start
+        self._seed, self._label, self._field = seed, label, field
         self._mask = field.dtype.type((1 << field.bits) - 1)
 
-    def fill(self, words: FieldVector) -> None:
-        """Write the next elements over `words`: contiguous, little endian, one chunk at most."""
-        self._encryptor.update_into(_ZEROS[: words.nbytes], words.view(np.uint8).data)
-        np.bitwise_and(words, self._mask, out=words)
-        if int(words.max()) >= self._field.modulus:
-            outside = np.flatnonzero(words >= self._field.modulus)
-            words[outside] = self._replacements(outside + self._at)
-        self._at += len(words)
+    def write(self, counters: memoryview, out: memoryview) -> None:
+        """The words under these counters, as the cipher gives them. `out` is a block longer, which stays as it is."""
+        self._encryptor.update_into(counters, out)
+
+    def replace(self, words: FieldVector, first: int) -> None:
+        """Put spare words where a word is not below p. words: masked, elements `first`.. of the stream."""
+        outside = np.flatnonzero(words >= self._field.modulus)
+        if len(outside):
+            words[outside] = self._replacements(outside + first)
 
     def _replacements(self, indices: npt.NDArray[np.int64]) -> FieldVector:
         """For each index the first spare word below p: words of AES(K1, index, draw) for draw = 0, 1, .."""
@@ -123,8 +150,7 @@ class _Keystream:
     def _spare_words(self, indices: npt.NDArray[np.int64], draw: int) -> FieldVector:
         """One row of candidates an index: the masked words of one block."""
         if self._spare is None:
-            key = kdf(self._seed.raw, "prg", self._label, "spare", length=_BLOCK)
-            self._spare = Cipher(AES128(key), ECB()).encryptor()  # a block is a counter: none occurs twice
+            self._spare = _cipher(self._seed, self._label, "spare")
         blocks = np.empty((len(indices), 2), dtype="<u8")
         blocks[:, 0], blocks[:, 1] = indices, draw
         stream = self._spare.update(blocks.tobytes())
@@ -133,56 +159,68 @@ class _Keystream:
         return masked
 
 
-_Signed = tuple[np.ufunc, _Keystream]
+def _cipher(seed: Seed, label: str, use: str) -> CipherContext:
+    """AES block by block, under the key of this use: every block is a counter, none occurs twice."""
+    return Cipher(AES128(expand_key(seed.raw, _purpose(label, use), _BLOCK)), _ONE_BY_ONE).encryptor()
 
 
-class _LazySum:
-    """Adds keystreams to a chunk, as many between two reductions as the words have room for.
+@lru_cache(maxsize=64)
+def _purpose(label: str, use: str) -> bytes:
+    return encode_parts("prg", _BLOCK, label, use)
 
-    A 32-bit word holds 63 further elements of 26 bits, one of 31 bits, and none above: those are summed in 64 bits.
-    """
 
-    __slots__ = ("_batches", "_element", "_p", "_scratch", "_wide")
+class _Total:
+    """The sum of the vectors of some seeds, mod p, a window at a time."""
 
-    def __init__(self, field: PrimeField, signed: Sequence[_Signed]) -> None:
-        step = _CHUNK_BYTES // field.itemsize
-        wide = 2**31 < field.modulus < 2**32
-        dtype = np.dtype(np.uint64) if wide else field.dtype
-        room = int(np.iinfo(dtype).max) // field.modulus - 1
-        self._batches = [signed[at : at + room] for at in range(0, len(signed), room)]
-        self._p = dtype.type(field.modulus)
-        self._element = np.empty(step, dtype=field.dtype.newbyteorder("<"))
-        self._scratch = np.empty(step, dtype=dtype)
-        self._wide = np.empty(step, dtype=dtype) if wide else None
+    __slots__ = ("_blocks", "_buffer", "_field", "_mask", "_most", "_streams", "_sum")
 
-    def update(self, part: FieldVector) -> None:
-        """Take every stream's next elements into `part`, one chunk at most."""
-        if self._wide is None:
-            self._sum_batches(part)
-            return
-        total = self._wide[: len(part)]
-        total[:] = part
-        self._sum_batches(total)
-        part[:] = total
+    def __init__(self, field: PrimeField, label: str, seeds: Sequence[Seed], nbytes: int) -> None:
+        """nbytes: of the slice that the windows are cut from."""
+        together = rows_together(field, len(seeds))
+        self._field, self._blocks = field, min(nbytes // _BLOCK + 2, _WINDOW // together)  # it may begin inside a block
+        size = self._blocks * _BLOCK
+        self._mask = None if field.bits == 8 * field.itemsize else field.dtype.type((1 << field.bits) - 1)
+        self._streams = [_Keystream(seed, label, field) for seed in seeds]
+        self._sum = sum_of(field, len(seeds), size // field.itemsize)
+        self._most = min(max(_WINDOW // self._blocks, 1), self._sum.most, len(seeds))
+        self._buffer = np.empty(self._most * size + _BLOCK, dtype=np.uint8)
 
-    def _sum_batches(self, total: FieldVector) -> None:
-        element = self._element[: len(total)]
-        for batch in self._batches:
-            lift = sum(operation is np.subtract for operation, _ in batch)
-            if lift:  # a multiple of p under the sum, so that no difference falls below zero
-                np.add(total, self._p * self._p.dtype.type(lift), out=total)
-            for operation, stream in batch:
-                stream.fill(element)
-                operation(total, element, out=total)
-            self._reduce(total, len(batch))
+    def windows(self, start: int, length: int) -> Iterator[_Window]:
+        """The windows of elements start..start+length-1, in order. Each lies within one cached window of counters."""
+        each = _BLOCK // self._field.itemsize
+        at, stop = start, start + length
+        while at < stop:
+            first, lead = divmod(at, each)
+            last = min((first // _WINDOW + 1) * _WINDOW, first + self._blocks)
+            end = min(last * each, stop)
+            yield _Window(first, -(-end // each) - first, lead, slice(at - start, end - start))
+            at = end
 
-    def _reduce(self, total: FieldVector, added: int) -> None:
-        """`total` mod p, in place, where no word exceeds (1 + added) p - 1."""
-        scratch, p = self._scratch[: len(total)], self._p
-        if added > 1:
-            np.floor_divide(total, p, out=scratch)
-            np.multiply(scratch, p, out=scratch)
-            np.subtract(total, scratch, out=total)
-            return
-        np.subtract(total, p, out=scratch)
-        np.minimum(total, scratch, out=total)
+    def over(self, window: _Window) -> FieldVector:
+        """Of the elements of a window's part, until the next call."""
+        counters = _counters(window.first // _WINDOW)
+        begin = window.first % _WINDOW * _BLOCK
+        source = memoryview(counters)[begin : begin + window.blocks * _BLOCK]
+        first = window.first * (_BLOCK // self._field.itemsize)
+        elements = slice(window.lead, window.lead + window.part.stop - window.part.start)
+        if len(self._streams) == 1:
+            row: FieldVector = self._rows(self._streams, source, first)[0, elements]
+            return row
+        self._sum.begin()
+        for at in range(0, len(self._streams), self._most):
+            self._sum.add(self._rows(self._streams[at : at + self._most], source, first))
+        return self._sum.value()[elements]
+
+    def _rows(self, streams: Sequence[_Keystream], source: memoryview, first: int) -> FieldVector:
+        """The next elements of some streams, one a row."""
+        size = len(source)
+        for place, stream in enumerate(streams):
+            stream.write(source, self._buffer[place * size : (place + 1) * size + _BLOCK].data)
+        words = self._buffer[: len(streams) * size].view(self._field.dtype.newbyteorder("<"))
+        rows = words.reshape(len(streams), -1)
+        if self._mask is not None:
+            np.bitwise_and(rows, self._mask, out=rows)
+        if int(np.maximum.reduce(rows, axis=None)) >= self._field.modulus:
+            for stream, row in zip(streams, rows, strict=True):
+                stream.replace(row, first)
+        return rows

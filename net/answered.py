@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from mpc.field import FieldVector
 from mpc.keys import SigningKey
 from mpc.randomness import SystemRandomness
 from net.workload import KnowsItsInput, Workload
 from protocols.errors import PartyId
-from protocols.family import ContributorOf
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Keeper, Ledger, differencing_key
 from protocols.machine import Contributor
 from protocols.session import Subject, Terms
+
+M = TypeVar("M", bound=Contributor)
 
 
 class Answered:
@@ -33,9 +35,7 @@ class Answered:
         self._keeper.write(ledger)
         self._ledger = ledger
 
-    def machine(
-        self, make: ContributorOf, me: PartyId, identity: SigningKey, terms: Terms, payload: bytes
-    ) -> Contributor:
+    def machine(self, make: Callable[..., M], me: PartyId, identity: SigningKey, terms: Terms, payload: bytes) -> M:
         """That of the next session."""
         if self._knowing and not self._knowing.retrains(payload):
             terms = replace(terms, retries_after_reveal=0)

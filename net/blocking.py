@@ -8,9 +8,10 @@ from functools import partial
 import trio
 
 from net.config import CoordinatorConfig, PartyConfig
-from net.contributing import BeforeSend
-from net.coordinator import OnListening, OnReport, run_coordinator
-from net.party import OnEvent, run_party
+from net.coordinator import OnListening, run_coordinator
+from net.events import BeforeSend, OnEvent
+from net.party import run_party
+from net.report import OnReport
 from net.workload import Workload
 
 
@@ -22,10 +23,17 @@ def coordinate(
 
 
 def take_part(
-    config: PartyConfig, workload: Workload, initial: bytes, *, before_send: BeforeSend, on_event: OnEvent
+    config: PartyConfig,
+    workload: Workload,
+    initial: bytes,
+    *,
+    before_send: BeforeSend,
+    on_event: OnEvent,
+    on_report: OnReport,
 ) -> None:
     """`run_party`, to its end."""
-    trio.run(partial(run_party, config, workload, initial, before_send=before_send, on_event=on_event))
+    hooks = partial(run_party, before_send=before_send, on_event=on_event, on_report=on_report)
+    trio.run(hooks, config, workload, initial)
 
 
 class PartyThread:

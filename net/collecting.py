@@ -18,6 +18,7 @@ from net.workload import WorkloadRefused
 from protocols.errors import AbortReason, DropReason, PartyId, PeerMisbehaved, WireError
 from protocols.family import Family, Limits
 from protocols.machine import Aborted, Aggregate, Collector, Envelope, Finished, Outcome
+from protocols.wire import PartySet
 
 MOST_UPLOADS: Final = 2
 
@@ -63,10 +64,10 @@ class Uploads:
 
 
 class Collecting:
-    """One machine of a family, with the connections of those that it serves.
+    """One machine of a family, made for all members, with the connections of those who are there.
 
-    settle: called with the aggregate before anybody is told that there is one. When it raises WorkloadRefused nobody
-    is, and the session ends as aborted.
+    absent: the others. settle: called with the aggregate before anybody is told that there is one. When it raises
+    WorkloadRefused nobody is, and the session ends as aborted.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Collecting:
         members: Mapping[PartyId, Peer],
         hall: Hall,
         *,
+        absent: PartySet,
         limits: Limits,
         settle: Callable[[Aggregate], Awaitable[None]],
     ) -> None:
@@ -85,6 +87,7 @@ class Collecting:
         self._number = number
         self._peers = dict(members)
         self._hall = hall
+        self._absent = absent
         self._limits = limits
         self._settle = settle
         self._uploads = Uploads()
@@ -108,6 +111,8 @@ class Collecting:
     async def _run(self, policy: Policy) -> Outcome:
         machine = self._machine
         await self._step(machine.start)
+        for party in sorted(self._absent):
+            await self._step(partial(machine.drop, party, DropReason.VANISHED))
         while machine.outcome is None:
             await self._gather(policy.of(machine.round))
             if machine.outcome is not None:

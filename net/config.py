@@ -4,21 +4,19 @@ consortium.toml is public and equal everywhere; coordinator.toml and party.toml 
 a bank hands in to be put into the consortium. Paths in a file are relative to it.
 """
 
-import math
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from ssl import DER_cert_to_PEM_cert, PEM_cert_to_DER_cert
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import tomlkit
 from tomlkit.items import Table as TomlTable
 
 from net.errors import ConfigError
 from net.policy import ASSEMBLE, Policy, RoundPolicy
+from net.reading import Table, read
 from protocols.families import FAMILIES, ROUND_NAMES, family_of
 from protocols.family import Family
 from protocols.roster import Card, Consortium, ConsortiumError
@@ -40,6 +38,7 @@ _CONSORTIUM_KEYS: Final = (
     "signatures", "aggregators", "rounds_per_epoch",
 )  # fmt: skip
 _GUARD_KEYS: Final = ("smallest_change", "strict", "retries_after_reveal")
+_MESH: Final = ("listen", "peers", "policy")
 _ROUND_NAMES: Final = (ASSEMBLE, *ROUND_NAMES)
 _WAITING: Final = ("patience", "hoped_for", "quantile", "stretch")
 
@@ -105,8 +104,20 @@ class PartyTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class MeshConfig:
+    """A member's place among its peers. listen: where those after it in the consortium's file come to. peers: the
+    addresses of the others, by name; those before it are dialled.
+    """
+
+    listen: Address
+    peers: Mapping[str, Address]
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(frozen=True, slots=True)
 class PartyConfig:
-    """address: the coordinator's. patience: seconds that the party looks for it.
+    """address: the coordinator's, or mesh: where there is none. patience: seconds that the party looks for it, or for
+    enough peers.
 
     data, label, positive: for the workload; data None: a program contributes; label and positive None: as the
     consortium's file says.
@@ -115,8 +126,9 @@ class PartyConfig:
     consortium: Path
     identity: Path
     payload: Path
-    address: Address
     terms: PartyTerms
+    address: Address | None = None
+    mesh: MeshConfig | None = None
     data: Path | None = None
     label: str | None = None
     positive: str | None = None
@@ -142,104 +154,18 @@ class ServerConfig:
     policy: Policy = field(default_factory=Policy)
 
 
-class _Table:
-    """One table of a file, read key by key. Unknown keys are refused first: a misspelt one is then not "missing"."""
-
-    def __init__(self, raw: Mapping[str, Any], file: Path, keys: tuple[str, ...], where: str = "") -> None:
-        self._raw = raw
-        self.file = file
-        self.where = where
-        for key in raw:
-            if key not in keys:
-                near = get_close_matches(key, keys, n=1)
-                remedy = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(keys)}"
-                raise self.error(f"unknown key {key!r}: {remedy}")
-
-    def error(self, text: str) -> ConfigError:
-        return ConfigError(f"{self.file}: {f'[{self.where}] ' if self.where else ''}{text}")
-
-    def need(self, key: str, kind: type[T]) -> T:
-        if key not in self._raw:
-            raise self.error(f"{key!r} is missing: add it ({_KIND_NAMES[kind]})")
-        value = self._raw[key]
-        if kind is float and type(value) is int:
-            value = float(value)
-        if type(value) is not kind:
-            raise self.error(f"{key!r} must be {_KIND_NAMES[kind]}, not {value!r}")
-        return value
-
-    def get(self, key: str, kind: type[T], default: T) -> T:
-        return self.need(key, kind) if key in self._raw else default
-
-    def optional(self, key: str) -> str | None:
-        return self.need(key, str) if key in self._raw else None
-
-    def path(self, key: str) -> Path:
-        return self.file.parent / self.need(key, str)
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        entries = self.get(key, list, [])
-        if not all(isinstance(entry, str) for entry in entries):
-            raise self.error(f"{key!r} must be a list of texts in quotes")
-        return tuple(entries)
-
-    def table(self, key: str, keys: tuple[str, ...]) -> "_Table":
-        where = f"{self.where}.{key}" if self.where else key
-        return _Table(self.need(key, dict), self.file, keys, where)
-
-    def tables(self, key: str, keys: tuple[str, ...]) -> "list[_Table]":
-        entries = self.need(key, list)
-        if not all(isinstance(entry, dict) for entry in entries):
-            raise self.error(f"{key!r} must be tables: write [[{key}]] above each")
-        return [_Table(entry, self.file, keys, f"{key} {place}") for place, entry in enumerate(entries, 1)]
-
-    def at_least(self, smallest: int, key: str, value: int) -> int:
-        if value < smallest:
-            raise self.error(f"{key!r} must be {smallest} or more, not {value}")
-        return value
-
-    def seconds(self, key: str, default: float) -> float:
-        value = self.get(key, float, default)
-        if not (value > 0 and math.isfinite(value)):
-            raise self.error(f"{key!r} must be a number of seconds above 0, not {value:g}")
-        return value
-
-    def variant(self, key: str) -> Variant:
-        try:
-            return Variant(self.get(key, str, Variant.ACTIVE.value))
-        except ValueError as exc:
-            raise self.error(f"{key!r} must be one of {', '.join(Variant)}") from exc
-
-    def address(self, key: str) -> Address:
-        try:
-            return Address.parse(self.need(key, str))
-        except ValueError as exc:
-            raise self.error(f"{key!r}: {exc}") from exc
-
-    def hexadecimal(self, key: str) -> bytes:
-        try:
-            return bytes.fromhex(self.need(key, str))
-        except ValueError as exc:
-            raise self.error(f"{key!r} must be hexadecimal digits") from exc
-
-
-_KIND_NAMES: Final[Mapping[type, str]] = {
-    str: "text in quotes", bool: "true or false", int: "a whole number", float: "a number", dict: "a table",
-    list: "a list",
-}  # fmt: skip
-
-
-def _read(path: Path, keys: tuple[str, ...]) -> _Table:
+def _variant(table: Table) -> Variant:
     try:
-        with path.open("rb") as file:
-            raw = tomllib.load(file)
-    except OSError as exc:
-        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:  # TOML or UTF-8
-        raise ConfigError(f"{path}: not TOML: {exc}") from exc
-    except RecursionError as exc:
-        raise ConfigError(f"{path}: not TOML that can be read: its tables or lists are nested too deeply") from exc
-    return _Table(raw, path, keys)
+        return Variant(table.get("variant", str, Variant.ACTIVE.value))
+    except ValueError as exc:
+        raise table.error(f"'variant' must be one of {', '.join(Variant)}") from exc
+
+
+def _address(table: Table, key: str) -> Address:
+    try:
+        return Address.parse(table.need(key, str))
+    except ValueError as exc:
+        raise table.error(f"{key!r}: {exc}") from exc
 
 
 # Cards and the consortium
@@ -247,7 +173,7 @@ def _read(path: Path, keys: tuple[str, ...]) -> _Table:
 
 def load_card(path: Path) -> Card:
     """Raises ConfigError."""
-    return _card(_read(path, _CARD_KEYS))
+    return _card(read(path, _CARD_KEYS))
 
 
 def dump_card(card: Card) -> str:
@@ -256,17 +182,17 @@ def dump_card(card: Card) -> str:
 
 def load_consortium(path: Path) -> Consortium:
     """Raises ConfigError, also for what `Consortium` refuses."""
-    table = _read(path, _CONSORTIUM_KEYS)
+    table = read(path, _CONSORTIUM_KEYS)
     signatures = table.get("signatures", dict, {})
-    signed = _Table(signatures, path, tuple(signatures), "signatures")
+    signed = Table(signatures, path, tuple(signatures), "signatures")
     try:
         return Consortium(
             name=table.need("name", str),
             version=table.need("version", int),
             members=tuple(_card(member) for member in table.tables("member", _CARD_KEYS)),
-            coordinator=_card(table.table("coordinator", _CARD_KEYS)),
+            coordinator=_card(table.table("coordinator", _CARD_KEYS)) if "coordinator" in table else None,
             protocol=table.need("protocol", str),
-            variant=table.variant("variant"),
+            variant=_variant(table),
             colluding=table.need("colluding", int),
             losses=table.need("losses", int),
             max_weight=table.need("max_weight", int),
@@ -285,7 +211,10 @@ def load_family(consortium: Consortium, path: Path) -> Family:
         raise ConfigError(
             f"{path}: this version does not run the protocol {consortium.protocol!r}: use one of {', '.join(FAMILIES)}"
         )
-    family = family_of(consortium.protocol)
+    try:
+        family = family_of(consortium.protocol, consortium.rounds_per_epoch)
+    except KeyError as exc:
+        raise ConfigError(f"{path}: {consortium.protocol} has no epochs: leave rounds_per_epoch out") from exc
     if consortium.variant not in family.variants:
         raise ConfigError(f"{path}: {family.name} has no {consortium.variant.value} variant: agree on another one")
     return family
@@ -301,7 +230,8 @@ def dump_consortium(consortium: Consortium) -> str:
     if consortium.rounds_per_epoch > 1:
         document.add("rounds_per_epoch", consortium.rounds_per_epoch)
     document.add("training", tomlkit.item(dict(consortium.training)))
-    document.add("coordinator", _card_table(consortium.coordinator))
+    if consortium.coordinator is not None:
+        document.add("coordinator", _card_table(consortium.coordinator))
     members = tomlkit.aot()
     for card in consortium.members:
         members.append(_card_table(card))
@@ -311,7 +241,7 @@ def dump_consortium(consortium: Consortium) -> str:
     return tomlkit.dumps(document)
 
 
-def _card(table: _Table) -> Card:
+def _card(table: Table) -> Card:
     try:
         root = PEM_cert_to_DER_cert(table.need("tls_root", str).strip())
     except ValueError as exc:
@@ -341,12 +271,12 @@ def _card_table(card: Card) -> TomlTable:
 
 def load_coordinator(path: Path) -> CoordinatorConfig:
     """Raises ConfigError."""
-    table = _read(path, ("consortium", "identity", "payload", "listen", "policy"))
+    table = read(path, ("consortium", "identity", "payload", "listen", "policy"))
     return CoordinatorConfig(
         consortium=table.path("consortium"),
         identity=table.path("identity"),
         payload=table.path("payload"),
-        listen=table.address("listen"),
+        listen=_address(table, "listen"),
         policy=_policies(table, path),
     )
 
@@ -363,14 +293,17 @@ def dump_coordinator(config: CoordinatorConfig, folder: Path) -> str:
 
 def load_party(path: Path) -> PartyConfig:
     """Raises ConfigError."""
-    table = _read(
-        path, ("consortium", "identity", "payload", "address", "data", "label", "positive", "patience", "terms")
+    table = read(
+        path, ("consortium", "identity", "payload", "address", "data", "label", "positive", "patience", "terms", *_MESH)
     )
+    if ("address" in table) is any(key in table for key in _MESH):
+        raise table.error("write 'address', where the coordinator listens, or in a mesh 'listen' and [peers]")
     return PartyConfig(
         consortium=table.path("consortium"),
         identity=table.path("identity"),
         payload=table.path("payload"),
-        address=table.address("address"),
+        address=_address(table, "address") if "address" in table else None,
+        mesh=None if "address" in table else _mesh(table, path),
         data=None if table.optional("data") is None else table.path("data"),
         label=table.optional("label"),
         positive=table.optional("positive"),
@@ -385,12 +318,18 @@ def dump_party(config: PartyConfig, folder: Path) -> str:
     for key in ("consortium", "identity", "payload", "data"):
         if (path := getattr(config, key)) is not None:
             document.add(key, _relative(path, folder))
-    document.add("address", str(config.address))
+    if config.address is not None:
+        document.add("address", str(config.address))
+    if config.mesh is not None:
+        document.add("listen", str(config.mesh.listen))
     for key in ("label", "positive"):
         if (value := getattr(config, key)) is not None:
             document.add(key, value)
     document.add("patience", config.patience)
     document.add("terms", _terms_table(config.terms))
+    if config.mesh is not None:
+        document.add("peers", tomlkit.item({name: str(address) for name, address in config.mesh.peers.items()}))
+        document.add("policy", _policies_table(config.mesh.policy))
     return tomlkit.dumps(document)
 
 
@@ -399,7 +338,7 @@ def dump_party(config: PartyConfig, folder: Path) -> str:
 
 def load_node(path: Path) -> NodeConfig:
     """Raises ConfigError."""
-    table = _read(path, ("consortium", "identity", "ledger", "terms"))
+    table = read(path, ("consortium", "identity", "ledger", "terms"))
     return NodeConfig(table.path("consortium"), table.path("identity"), table.path("ledger"), _terms(table))
 
 
@@ -414,7 +353,7 @@ def dump_node(config: NodeConfig, folder: Path) -> str:
 
 def load_server(path: Path) -> ServerConfig:
     """Raises ConfigError."""
-    table = _read(path, ("consortium", "identity", "policy"))
+    table = read(path, ("consortium", "identity", "policy"))
     return ServerConfig(table.path("consortium"), table.path("identity"), _policies(table, path))
 
 
@@ -427,12 +366,22 @@ def dump_server(config: ServerConfig, folder: Path) -> str:
     return tomlkit.dumps(document)
 
 
-def _terms(table: _Table) -> PartyTerms:
+def _mesh(table: Table, path: Path) -> MeshConfig:
+    listed = table.need("peers", dict)
+    peers = Table(listed, path, tuple(listed), "peers")
+    return MeshConfig(
+        listen=_address(table, "listen"),
+        peers={name: _address(peers, name) for name in listed},
+        policy=_policies(table, path),
+    )
+
+
+def _terms(table: Table) -> PartyTerms:
     terms = table.table("terms", ("max_colluding", "cohort", "variant", *_GUARD_KEYS))
     return PartyTerms(
         max_colluding=terms.at_least(0, "max_colluding", terms.need("max_colluding", int)),
         cohort=terms.at_least(1, "cohort", terms.get("cohort", int, SMALLEST_COHORT)),
-        variant=terms.variant("variant"),
+        variant=_variant(terms),
         smallest_change=terms.at_least(0, "smallest_change", terms.get("smallest_change", int, SMALLEST_CHANGE)),
         strict=terms.get("strict", bool, False),
         retries_after_reveal=terms.at_least(
@@ -450,9 +399,9 @@ def _terms_table(own: PartyTerms) -> TomlTable:
     return terms
 
 
-def _policies(table: _Table, path: Path) -> Policy:
+def _policies(table: Table, path: Path) -> Policy:
     given = table.get("policy", dict, {})
-    return _policy(_Table(given, path, (*_WAITING, "attempts", *_ROUND_NAMES), "policy"))
+    return _policy(Table(given, path, (*_WAITING, "attempts", *_ROUND_NAMES), "policy"))
 
 
 def _policies_table(policy: Policy) -> TomlTable:
@@ -463,19 +412,19 @@ def _policies_table(policy: Policy) -> TomlTable:
     return table
 
 
-def _policy(table: _Table) -> Policy:
+def _policy(table: Table) -> Policy:
     default = _round_policy(table, Policy().default)
-    rounds = {name: _round_policy(table.table(name, _WAITING), default) for name in _ROUND_NAMES if name in table._raw}
+    rounds = {name: _round_policy(table.table(name, _WAITING), default) for name in _ROUND_NAMES if name in table}
     try:
         return Policy(default, rounds, attempts=table.get("attempts", int, Policy().attempts))
     except ValueError as exc:
         raise table.error(str(exc)) from exc
 
 
-def _round_policy(table: _Table, default: RoundPolicy) -> RoundPolicy:
+def _round_policy(table: Table, default: RoundPolicy) -> RoundPolicy:
     patience = table.get("patience", float, default.patience)
-    hoped_for = table.need("hoped_for", int) if "hoped_for" in table._raw else default.hoped_for
-    quantile = table.need("quantile", float) if "quantile" in table._raw else default.quantile
+    hoped_for = table.need("hoped_for", int) if "hoped_for" in table else default.hoped_for
+    quantile = table.need("quantile", float) if "quantile" in table else default.quantile
     try:
         return RoundPolicy(patience, hoped_for, quantile, table.get("stretch", float, default.stretch))
     except ValueError as exc:

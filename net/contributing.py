@@ -6,26 +6,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-import trio
-
 from mpc.field import FieldVector
 from net.control import Offer, Task
-from net.errors import NetError
+from net.driven import Driven, Keep
+from net.events import BeforeSend
 from net.framing import Kind
 from net.peer import Peer, in_session
 from net.workload import Held
-from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PeerMisbehaved, WireError
+from protocols.errors import SERVER, AbortReason, DropReason, PeerMisbehaved, WireError
 from protocols.family import Family
-from protocols.ledger import Ledger
 from protocols.machine import Contributor, Envelope, Outcome
 
-BeforeSend = Callable[[int, Any], None]
-"""Called with the training step and a protocol message that is ready and has not left."""
-
 Progress = Callable[[int, int], None]
-
-Keep = Callable[[Ledger], None]
-"""Writes the ledger and returns when it is on disk. Called in a thread, before what changed it leaves."""
 
 log = logging.getLogger("veilsum.party")
 
@@ -58,13 +50,11 @@ class Contributing:
         self._peer = peer
         self._before_send = before_send
         self._on_upload = on_upload
-        self._keep = keep
-        self._kept = client.ledger
-        self._warned = 0
+        self._driven = Driven(client, task.fl_round, keep)
         self._ready = not trains
         self._waiting: deque[Any] = deque()  # what needs the input, and what came after it
         self._room = most_waiting
-        self._unsent: deque[tuple[Kind, bytes]] = deque()  # the first is an upload that is offered, or there is none
+        self._outgoing: deque[tuple[Kind, bytes]] = deque()  # an upload that is offered, and what follows it
 
     @property
     def outcome(self) -> Outcome | None:
@@ -93,30 +83,21 @@ class Contributing:
         """The input is there; what was held back goes in. Ignored when the session is over by now."""
         self._ready = True
         if self._client.outcome is None:
-            await trio.to_thread.run_sync(self._set_input, vector)
+            await self._driven.set_input(vector)
         while self._waiting:
             await self._deliver(self._waiting.popleft())
 
     def granted(self) -> None:
         """The coordinator takes the upload now that we offered."""
-        if self._unsent:
-            _, body = self._unsent.popleft()
-            self._peer.post(Kind.UPLOAD, *in_session(self.task.session, body), progress=self._on_upload)
+        if self._outgoing:
+            kind, body = self._outgoing.popleft()
+            self._peer.post(kind, *in_session(self.task.session, body), progress=self._on_upload)
             self._go_on()
 
     def give_up(self, reason: AbortReason) -> None:
         """Ends it here and erases the secrets; nobody is told."""
-        self._unsent.clear()
+        self._outgoing.clear()
         self._client.abort(reason)
-
-    def _set_input(self, vector: FieldVector) -> None:
-        try:
-            self._client.set_input(vector)
-        except LocalProtocolError as exc:
-            raise NetError(
-                f"step {self.task.fl_round}: our contribution cannot be summed with the others' ({exc}): "
-                f"install the same version on all sides"
-            ) from exc
 
     async def _deliver(self, message: Any) -> None:
         try:
@@ -127,37 +108,24 @@ class Contributing:
 
     async def _refuse(self, reason: DropReason) -> None:
         self._waiting.clear()
-        self._unsent.clear()
         await self._step(partial(self._client.drop, SERVER, reason))
 
     async def _step(self, call: Callable[[], list[Envelope]]) -> None:
-        envelopes = await trio.to_thread.run_sync(self._journaled, call)
-        for caution in self._client.warnings[self._warned :]:
-            log.warning("step %d: %s", self.task.fl_round, caution)
-        self._warned = len(self._client.warnings)
-        for envelope in envelopes:
+        for envelope in await self._driven.step(call):
             self._post(envelope.message)
 
-    def _journaled(self, call: Callable[[], list[Envelope]]) -> list[Envelope]:
-        """For a thread: the ledger is on disk before any of these leaves."""
-        envelopes = call()
-        if self._client.ledger is not self._kept:
-            self._keep(self._client.ledger)
-            self._kept = self._client.ledger
-        return envelopes
-
     def _post(self, message: Any) -> None:
+        """All leave in their order: what follows an upload waits for its grant."""
         self._before_send(self.task.fl_round, message)
-        body = self._family.codec.encode(message)
         kind = Kind.UPLOAD if isinstance(message, self._family.uploads) else Kind.MESSAGE
-        self._unsent.append((kind, body))
-        if len(self._unsent) == 1:
+        self._outgoing.append((kind, self._family.codec.encode(message)))
+        if len(self._outgoing) == 1:
             self._go_on()
 
     def _go_on(self) -> None:
-        """Messages leave in the order in which the machine made them: one behind an upload waits for its grant too."""
-        while self._unsent and self._unsent[0][0] is Kind.MESSAGE:
-            _, body = self._unsent.popleft()
+        """Up to the next upload, which is offered."""
+        while self._outgoing and self._outgoing[0][0] is Kind.MESSAGE:
+            _, body = self._outgoing.popleft()
             self._peer.post(Kind.MESSAGE, *in_session(self.task.session, body))
-        if self._unsent:
-            self._peer.say(Offer(self.task.session, len(self._unsent[0][1])))
+        if self._outgoing:
+            self._peer.say(Offer(self.task.session, len(self._outgoing[0][1])))

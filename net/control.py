@@ -2,6 +2,7 @@
 
 Party -> coordinator: Hello, Ready, Want, Offer, Refused.
 Coordinator -> party: Welcome, Refused, Task, Grant, Over, Finished.
+Between the members of a mesh: Hello, Welcome, Refused, Standing, Want.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Final
 
 from protocols.roster import Consortium
 from protocols.session import WIRE, Digest
-from protocols.wire import Codec
+from protocols.wire import Codec, PartySet
 
 HELLO_LIMIT: Final = 1024  # bytes of a control frame before the hello is accepted
 CONTROL_LIMIT: Final = 4096
@@ -94,21 +95,38 @@ class Finished:
     payload: Digest
 
 
-Control = Hello | Welcome | Refused | Task | Want | Ready | Offer | Grant | Over | Finished
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a member of a mesh stands: which payload it holds, for which step, and what it waits for.
+
+    attempt: at this step, for which it is ready; 0: it is not. begun_with: those with whom it has begun that session,
+    itself among them; empty until then.
+    """
+
+    fl_round: int
+    payload: Digest
+    attempt: int
+    begun_with: PartySet
+
+
+Control = Hello | Welcome | Refused | Task | Want | Ready | Offer | Grant | Over | Finished | Standing
 
 CONTROL = Codec(Control)
 
 
-def check_hello(hello: Hello, consortium: Consortium, *, now: int) -> Refused | None:
-    """Why this party cannot take part, or None. Identities were checked before: this is about files and clocks."""
+def check_hello(hello: Hello, consortium: Consortium, role: str, *, now: int) -> Refused | None:
+    """Why this party cannot take part, or None. Identities were checked before: this is about files and clocks.
+
+    role: what we are, for people.
+    """
     if hello.wire != WIRE:
-        return Refused(Reason.WIRE_VERSION, f"this coordinator speaks {WIRE}: install the same version on both sides")
+        return Refused(Reason.WIRE_VERSION, f"this {role} speaks {WIRE}: install the same version on both sides")
     if hello.consortium != consortium.digest:
         ours, theirs = consortium.digest.hex()[:8], hello.consortium.hex()[:8]
         return Refused(
-            Reason.CONSORTIUM, f"the consortium files differ (coordinator {ours}, party {theirs}): use the same one"
+            Reason.CONSORTIUM, f"the consortium files differ ({role} {ours}, party {theirs}): use the same one"
         )
     if abs(gap := hello.clock - now) > LARGEST_CLOCK_GAP:
         side = "ahead of" if gap > 0 else "behind"
-        return Refused(Reason.CLOCK, f"the party's clock is {abs(gap)} s {side} the coordinator's: set both")
+        return Refused(Reason.CLOCK, f"the party's clock is {abs(gap)} s {side} the {role}'s: set both")
     return None

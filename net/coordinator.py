@@ -2,10 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
-from typing import Final
 
 import trio
 
@@ -15,45 +12,24 @@ from net.config import CoordinatorConfig, load_consortium, load_family
 from net.control import Finished as TrainingFinished
 from net.control import Ready, Refused, Task, Want
 from net.errors import ConfigError, NoResult, TlsError, TooFewParties
+from net.events import ignore
 from net.framing import Kind
 from net.hall import Event, Hall, Joined, Left, Said, listen, nothing
 from net.peer import Peer
 from net.policy import ASSEMBLE, RoundPolicy, gather
+from net.report import Meter, OnReport
 from net.store import read_keys, read_payload, write_whole
 from net.tasks import open_crew, stop_on_sigterm
 from net.tls import Endpoint, Pins
 from net.workload import Held, Workload
-from protocols.errors import DropReason, PartyId
-from protocols.machine import Aggregate, Collector, Finished, Outcome
+from protocols.errors import PartyId
+from protocols.machine import Aggregate, Finished
 from protocols.session import SessionParams, smallest_cohort
 
 log = logging.getLogger("veilsum.coordinator")
 
 
-@dataclass(frozen=True, slots=True)
-class SessionReport:
-    """One session, without a secret.
-
-    dropped: party -> the stage whose answer never came, and why. absent: members that were not in the session.
-    bytes_up, bytes_down: by party, from and to it, frames with their headers. seconds: from the invitation to the end.
-    """
-
-    fl_round: int
-    included: frozenset[PartyId]
-    dropped: Mapping[PartyId, tuple[StrEnum, DropReason]]
-    absent: frozenset[PartyId]
-    bytes_up: Mapping[PartyId, int]
-    bytes_down: Mapping[PartyId, int]
-    seconds: float
-    outcome: Outcome
-
-
-OnReport = Callable[[SessionReport], None]
 OnListening = Callable[[str, int], None]
-
-
-def _ignore(*_: object) -> None:
-    pass
 
 
 async def run_coordinator(
@@ -61,8 +37,8 @@ async def run_coordinator(
     workload: Workload,
     initial: bytes,
     *,
-    on_report: OnReport = _ignore,
-    on_listening: OnListening = _ignore,
+    on_report: OnReport = ignore,
+    on_listening: OnListening = ignore,
     stop: trio.Event | None = None,
 ) -> None:
     """Trains until the workload has finished. Goes on from the stored payload where there is one, else from `initial`.
@@ -102,11 +78,11 @@ class _Coordinator:
         self._sessions = 0
         keys = read_keys(config.identity)
         self._identity = keys.identity
-        if keys.identity.verify_key != self._consortium.coordinator.verify_key:
+        if keys.identity.verify_key != self._consortium.head.verify_key:
             raise ConfigError(f"{config.identity}: not the identity of the coordinator in {config.consortium}")
         try:
             pins = Pins.of(self._consortium.members)
-            endpoint = Endpoint(self._consortium.coordinator, keys.tls_root, pins, server=True)
+            endpoint = Endpoint(self._consortium.head, keys.tls_root, pins, server=True)
         except TlsError as exc:
             raise ConfigError(f"{config.consortium}: {exc}") from exc
         self.hall = Hall(self._consortium, endpoint)
@@ -188,13 +164,20 @@ class _Coordinator:
 
         params = await trio.to_thread.run_sync(self._params, held)
         keys = self._consortium.members_by_id
-        present = {party: keys[party] for party in members}
-        server = self._collector(params, identity=self._identity, members=present)
-        limits = self._family.limits(params, len(keys))
-        meter = _Meter(members)
-        collecting = Collecting(self._family, server, self._sessions, members, self.hall, limits=limits, settle=settle)
+        server = self._collector(params, identity=self._identity, members=dict(keys))
+        meter = Meter(members)
+        collecting = Collecting(
+            self._family,
+            server,
+            self._sessions,
+            members,
+            self.hall,
+            absent=frozenset(keys) - members.keys(),
+            limits=self._family.limits(params, len(keys)),
+            settle=settle,
+        )
         outcome = await collecting.run(self._policy)
-        report = self._report(server, held.fl_round, meter, outcome)
+        report = meter.report(held.fl_round, server, outcome, frozenset(keys))
         self._on_report(report)
         if not isinstance(outcome, Finished):
             log.warning("step %d: aborted: %s", report.fl_round, outcome.reason.value)
@@ -205,18 +188,6 @@ class _Coordinator:
     def _params(self, held: Held) -> SessionParams:
         consortium, spec = self._consortium, self._workload.spec(held.payload)
         return consortium.params(consortium.subject(held.digest), spec, SystemRandomness().bytes(32))
-
-    def _report(self, server: Collector, fl_round: int, meter: "_Meter", outcome: Outcome) -> SessionReport:
-        return SessionReport(
-            fl_round=fl_round,
-            included=outcome.aggregate.included if isinstance(outcome, Finished) else frozenset(),
-            dropped=dict(server.dropped),
-            absent=frozenset(self._consortium.members_by_id) - meter.parties,
-            bytes_up=meter.bytes_up,
-            bytes_down=meter.bytes_down,
-            seconds=meter.seconds,
-            outcome=outcome,
-        )
 
     # The end
 
@@ -284,27 +255,3 @@ class _Asking:
             case Refused(text=text):
                 del self._asked[party]
                 log.warning("%s does not take part in step %d: %s", self._hall.name(party), self._task.fl_round, text)
-
-
-class _Meter:
-    """Bytes and seconds of one session."""
-
-    def __init__(self, members: Mapping[PartyId, Peer]) -> None:
-        self._start: Final = trio.current_time()
-        self._before = {party: (peer, peer.bytes_in, peer.bytes_out) for party, peer in members.items()}
-
-    @property
-    def parties(self) -> frozenset[PartyId]:
-        return frozenset(self._before)
-
-    @property
-    def seconds(self) -> float:
-        return trio.current_time() - self._start
-
-    @property
-    def bytes_up(self) -> dict[PartyId, int]:
-        return {party: peer.bytes_in - before for party, (peer, before, _) in self._before.items()}
-
-    @property
-    def bytes_down(self) -> dict[PartyId, int]:
-        return {party: peer.bytes_out - before for party, (peer, _, before) in self._before.items()}

@@ -1,4 +1,4 @@
-"""How a party comes to its coordinator: tried again and again, until its patience is over."""
+"""How a party comes to its coordinator, or to its peers: tried again and again."""
 
 import logging
 import ssl
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import trio
 
 from mpc.randomness import SystemRandomness
-from net.config import PartyConfig
+from net.config import Address
 from net.errors import CoordinatorNotThere, NetError, NotAdmitted, NotTheCoordinator, TlsError
 from net.policy import HANDSHAKE_PATIENCE, Backoff
 from net.sockets import keep_alive
@@ -19,6 +19,28 @@ Stream = trio.SSLStream[trio.SocketStream]
 log = logging.getLogger("veilsum.party")
 
 
+async def shake_hands(address: Address, endpoint: Endpoint) -> tuple[Stream, str]:
+    """A connection, and the name on the card of whoever answered.
+
+    Raises OSError or TooSlowError when nobody is there, TlsError when no pin vouches for who is.
+    """
+    transport = await trio.open_tcp_stream(address.host, address.port)
+    try:
+        keep_alive(transport)
+        stream = endpoint.stream(transport)
+        with trio.fail_after(HANDSHAKE_PATIENCE):
+            await stream.do_handshake()
+        return stream, endpoint.who_signed(stream.getpeercert(binary_form=True))
+    except trio.BrokenResourceError as exc:
+        await trio.aclose_forcefully(transport)
+        if isinstance(exc.__cause__, ssl.SSLCertVerificationError):
+            raise TlsError(exc.__cause__.verify_message) from exc
+        raise ConnectionError("the handshake was broken off") from exc
+    except BaseException:
+        await trio.aclose_forcefully(transport)
+        raise
+
+
 class Dialler:
     """Dials with growing delays. The patience begins with the first try after we were last welcome.
 
@@ -28,14 +50,16 @@ class Dialler:
 
     def __init__(
         self,
-        config: PartyConfig,
+        address: Address,
+        patience: float,
         endpoint: Endpoint,
         consortium: str,
         *,
         on_refusal: Callable[[str], None],
         stop: trio.Event,
     ) -> None:
-        self._config = config
+        self._address = address
+        self._patience = patience
         self._endpoint = endpoint
         self._consortium = consortium
         self._on_refusal = on_refusal
@@ -62,7 +86,7 @@ class Dialler:
         Raises CoordinatorNotThere, or why we were last turned away.
         """
         if self._give_up_at is None:
-            self._give_up_at = trio.current_time() + self._config.patience
+            self._give_up_at = trio.current_time() + self._patience
         found: list[Stream] = []
         with trio.move_on_at(self._give_up_at):
             async with open_crew() as crew:
@@ -70,7 +94,7 @@ class Dialler:
                 found.append(await self._dial_until_there())
         if not found and not self._stop.is_set():
             raise self._reason or CoordinatorNotThere(
-                f"nobody answers at {self._config.address} for {self._config.patience:g} s: is the coordinator "
+                f"nobody answers at {self._address} for {self._patience:g} s: is the coordinator "
                 f"running, and is the address right?"
             )
         return found[0] if found else None
@@ -83,33 +107,18 @@ class Dialler:
             except (NotTheCoordinator, NotAdmitted) as exc:
                 self.turned_away(exc)
             except (OSError, trio.TooSlowError) as exc:
-                log.debug("no coordinator at %s yet: %s", self._config.address, exc)
+                log.debug("no coordinator at %s yet: %s", self._address, exc)
 
     async def _dial_once(self) -> Stream:
         """Raises OSError or TooSlowError when nobody is there, NotTheCoordinator when somebody else is."""
-        address = self._config.address
-        transport = await trio.open_tcp_stream(address.host, address.port)
         try:
-            keep_alive(transport)
-            stream = self._endpoint.stream(transport)
-            with trio.fail_after(HANDSHAKE_PATIENCE):
-                await stream.do_handshake()
-            self._endpoint.who_signed(stream.getpeercert(binary_form=True))
-        except trio.BrokenResourceError as exc:
-            await trio.aclose_forcefully(transport)
-            if isinstance(exc.__cause__, ssl.SSLCertVerificationError):
-                raise self._not_the_coordinator(exc.__cause__.verify_message) from exc
-            raise ConnectionError("the handshake was broken off") from exc
+            stream, _ = await shake_hands(self._address, self._endpoint)
         except TlsError as exc:
-            await trio.aclose_forcefully(transport)
             raise self._not_the_coordinator(str(exc)) from exc
-        except BaseException:
-            await trio.aclose_forcefully(transport)
-            raise
         return stream
 
     def _not_the_coordinator(self, why: str) -> NotTheCoordinator:
         return NotTheCoordinator(
-            f"{self._config.address} is not the coordinator of {self._consortium} ({why}): check the address, the "
+            f"{self._address} is not the coordinator of {self._consortium} ({why}): check the address, the "
             f"version of the consortium file and the clock"
         )

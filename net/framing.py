@@ -31,12 +31,16 @@ class Frame:
     body: bytes = field(repr=False)
 
 
-def pieces(kind: Kind, *parts: bytes) -> Iterator[bytes | memoryview]:
-    """The bytes of one frame whose body is the parts joined, in the pieces to be written one by one."""
-    length = sum(map(len, parts))
+def header(kind: Kind, length: int) -> bytes:
+    """What stands before a body of so many bytes. Raises FrameTooLarge."""
     if length > LARGEST_BODY:
         raise FrameTooLarge(f"a frame carries at most {LARGEST_BODY} bytes, not {length}")
-    yield length.to_bytes(4, "big") + bytes([kind])
+    return length.to_bytes(4, "big") + bytes([kind])
+
+
+def pieces(kind: Kind, *parts: bytes) -> Iterator[bytes | memoryview]:
+    """The bytes of one frame whose body is the parts joined, in the pieces to be written one by one."""
+    yield header(kind, sum(map(len, parts)))
     for part in parts:
         view = memoryview(part)
         for start in range(0, len(part), CHUNK_BYTES):

@@ -1,7 +1,7 @@
-"""The coordinator's side of all connections: who is connected, and one stream of what they say.
+"""The side of all connections where others come to: who is connected, and one stream of what they say.
 
 Each connection is read by its own task; what it says is parsed there and goes into one channel without a buffer, so
-that a coordinator that is busy leaves the rest where it is, in the network.
+that whoever is busy leaves the rest where it is, in the network.
 """
 
 import logging
@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import trio
 
-from mpc.keys import VerifyKey
 from net.control import CONTROL_LIMIT, Hello, Reason, Refused, Welcome, check_hello
 from net.errors import FrameError, FrameTooLarge, NetError, TlsError, Truncated
 from net.framing import Frame, Kind
@@ -63,6 +62,15 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class Gave:
+    """A payload that it was asked for."""
+
+    party: PartyId
+    peer: Peer
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Stalled:
     """A granted upload made no progress for a while, or takes too long. turn: which one."""
 
@@ -75,7 +83,14 @@ class StopAsked:
     """This process was asked to end."""
 
 
-Event = Joined | Left | Said | Sent | Stalled | StopAsked
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Something that this process did beside is done. result: what it gives."""
+
+    result: Any = field(repr=False)
+
+
+Event = Joined | Left | Said | Sent | Gave | Stalled | StopAsked | Done
 
 
 async def nothing(_: Event) -> None:
@@ -83,13 +98,22 @@ async def nothing(_: Event) -> None:
 
 
 class Hall:
-    """Members connect here. `peers`: who is connected now; `lost`: who was, or was waited for in vain."""
+    """Members connect here. `peers`: who is connected now; `lost`: who was, or was waited for in vain.
 
-    def __init__(self, consortium: Consortium, endpoint: Endpoint) -> None:
+    me: this party's own place, where it is a member itself: then those above it come here, and it goes to those below.
+    role: what this process is, for people. limits: of the frames on a connection that begins.
+    """
+
+    def __init__(
+        self, consortium: Consortium, endpoint: Endpoint, *, role: str = "coordinator", me: PartyId | None = None
+    ) -> None:
         self.peers: dict[PartyId, Peer] = {}
         self.lost: set[PartyId] = set()
+        self.limits: dict[Kind, int] = {Kind.CONTROL: CONTROL_LIMIT}
         self.stopping = False
-        self._consortium = consortium
+        self.role = role
+        self.me = me
+        self.consortium = consortium
         self._endpoint = endpoint
         self._strangers: set[trio.SocketStream] = set()
         self._places = {card.name: PartyId(place) for place, card in enumerate(consortium.members)}
@@ -98,7 +122,12 @@ class Hall:
     @property
     def expected(self) -> frozenset[PartyId]:
         """The members that are not lost."""
-        return frozenset(self._places.values()) - self.lost
+        return self.everybody - self.lost
+
+    @property
+    def everybody(self) -> frozenset[PartyId]:
+        """The members but ourselves."""
+        return frozenset(self._places.values()) - {self.me}
 
     async def next_event(self) -> Event:
         return self._note(await self._inbox.receive())
@@ -131,7 +160,7 @@ class Hall:
         await self._send.send(event)
 
     def name(self, party: PartyId) -> str:
-        return self._consortium.members[party].name
+        return self.consortium.members[party].name
 
     def _note(self, event: Event) -> Event:
         match event:
@@ -171,8 +200,11 @@ class Hall:
             log.warning("refused a connection from %s (%s): %s", address, CLAIMED.get(), exc.__cause__ or exc)
             await trio.aclose_forcefully(transport)
             return
-        greeted = partial(self._strangers.discard, transport)
-        visit = _Visit(self, party, self._consortium.members[party].verify_key, greeted)
+        if self.me is not None and party <= self.me:
+            log.warning("closed a connection from %s (%s): we call it ourselves", address, self.name(party))
+            await trio.aclose_forcefully(transport)
+            return
+        visit = Visit(self, party, partial(self._strangers.discard, transport))
         await Peer(stream).serve(visit.converse)
         await visit.leave()
 
@@ -184,16 +216,19 @@ class Hall:
         return stream, self._places[self._endpoint.who_signed(stream.getpeercert(binary_form=True))]
 
 
-class _Visit:
+class Visit:
     """One connection of one party. greeted: called once the hall knows of it."""
 
-    def __init__(self, hall: Hall, party: PartyId, identity: VerifyKey, greeted: Callable[[], None]) -> None:
+    def __init__(self, hall: Hall, party: PartyId, greeted: Callable[[], None]) -> None:
         self._hall = hall
         self._party = party
-        self._identity = identity
         self._greeted = greeted
         self._joined: Peer | None = None
         self._reason = DropReason.VANISHED
+
+    @property
+    def was_welcome(self) -> bool:
+        return self._joined is not None
 
     async def converse(self, peer: Peer) -> None:
         try:
@@ -217,16 +252,21 @@ class _Visit:
         hello = read_control(frame)
         if not isinstance(hello, Hello):
             raise FrameError("the first message is not a hello")
-        if refusal := check_hello(hello, self._hall._consortium, now=int(time.time())):
-            log.warning("refused %s (%s): %s", self._hall.name(self._party), self._identity.fingerprint, refusal.text)
+        hall = self._hall
+        if refusal := check_hello(hello, hall.consortium, hall.role, now=int(time.time())):
+            identity = hall.consortium.members[self._party].verify_key
+            log.warning("refused %s (%s): %s", hall.name(self._party), identity.fingerprint, refusal.text)
             peer.say(refusal)
             return False
         peer.say(Welcome())
-        peer.deframer.limits = {Kind.CONTROL: CONTROL_LIMIT}
+        await self._join(peer)
+        return True
+
+    async def _join(self, peer: Peer) -> None:
+        peer.deframer.limits = dict(self._hall.limits)
         self._joined = peer
         await self._hall.report(Joined(self._party, peer))
         self._greeted()
-        return True
 
     async def _listen(self, peer: Peer) -> None:
         while (frame := await peer.receive()) is not None:
@@ -236,6 +276,8 @@ class _Visit:
         if frame.kind in (Kind.MESSAGE, Kind.UPLOAD):
             session, body = split_session(frame)
             return Sent(self._party, peer, session, body, uploaded=frame.kind is Kind.UPLOAD)
+        if frame.kind is Kind.PAYLOAD:
+            return Gave(self._party, peer, frame.body)
         return Said(self._party, peer, read_control(frame))
 
 

@@ -7,71 +7,38 @@ hashes what it holds.
 
 import logging
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum, auto
+from enum import Enum, auto
 from functools import partial
-from typing import Final
 
 import trio
 
 from mpc.field import FieldVector
 from net.answered import Answered
-from net.config import PartyConfig, load_consortium, load_family
-from net.contributing import BeforeSend, Contributing
+from net.config import Address, PartyConfig
+from net.contributing import Contributing
 from net.control import CONTROL_LIMIT, Finished, Grant, Hello, Over, Ready, Reason, Refused, Task, Want, Welcome
 from net.dialling import Dialler, Stream
-from net.errors import ConfigError, FrameError, NetError, NotAdmitted, PartyRefused, TlsError, Truncated
+from net.errors import ConfigError, FrameError, NetError, NotAdmitted, PartyRefused, Truncated
+from net.events import BeforeSend, Happened, OnEvent, PartyEvent, ignore
 from net.framing import Frame, Kind
 from net.ledger_file import LedgerFile
+from net.membership import Membership
+from net.mesh.member import run_member
 from net.peer import Peer, in_frame, read_control, split_session
 from net.policy import HANDSHAKE_PATIENCE, STOPPING_PATIENCE
-from net.store import read_keys, read_payload, write_whole
+from net.report import OnReport
+from net.store import read_payload, write_whole
 from net.tasks import cancel_when, open_crew, stop_on_sigterm
-from net.tls import Endpoint, Pins
-from net.workload import Held, Workload, WorkloadRefused
+from net.workload import PAYLOAD_GROWTH, Held, Workload, WorkloadRefused
 from protocols.errors import AbortReason
+from protocols.family import ContributorOf
 from protocols.machine import Aborted, Aggregate, Contributor
 from protocols.machine import Finished as Summed
-from protocols.roster import ConsortiumError
 from protocols.session import WIRE, Subject, VectorSpec
 
-PAYLOAD_GROWTH: Final = 2**20  # bytes that a payload may be larger than the one that we hold
-
 log = logging.getLogger("veilsum.party")
-
-
-class Happened(StrEnum):
-    CONNECTED = "connected"
-    TURNED_AWAY = "turned-away"  # not the coordinator, or it does not admit us; it is dialled again
-    LOST = "lost"  # the connection; it is dialled again
-    TASK = "task"  # taken, training starts
-    TRAINED = "trained"
-    UPLOADING = "uploading"
-    SUMMED = "summed"  # the sum is here, and this party's input in it
-    ABORTED = "aborted"  # no sum for this party in this session
-    ADOPTED = "adopted"  # a payload that the coordinator sent: the step before it went on without us
-    DECLINED = "declined"  # a task that this party does not take
-    FINISHED = "finished"
-
-
-@dataclass(frozen=True, slots=True)
-class PartyEvent:
-    """What just happened. fl_round: None where it belongs to none. done, total: bytes, while uploading."""
-
-    what: Happened
-    fl_round: int | None = None
-    text: str = ""
-    done: int = 0
-    total: int = 0
-
-
-OnEvent = Callable[[PartyEvent], None]
-
-
-def _ignore(*_: object) -> None:
-    pass
 
 
 async def run_party(
@@ -79,27 +46,54 @@ async def run_party(
     workload: Workload,
     initial: bytes,
     *,
-    before_send: BeforeSend = _ignore,
-    on_event: OnEvent = _ignore,
+    before_send: BeforeSend = ignore,
+    on_event: OnEvent = ignore,
+    on_report: OnReport = ignore,
     stop: trio.Event | None = None,
     abandon_training: bool = False,
 ) -> None:
     """Takes part until the training has finished. Goes on from the stored payload where there is one, else from
     `initial`, which every process computes alike.
 
-    before_send: called with the step and each protocol message before it leaves. stop: ends it after the session that
+    before_send: called with the step and each protocol message before it leaves. on_report: told of each
+    session of a mesh, which has no coordinator that would be. stop: ends it after the session that
     is running; where none is given SIGTERM does. abandon_training: a contribution whose session is over is left to its
     thread, where others are waited for. Raises NetError with a line for people.
     """
     ending = trio.Event() if stop is None else stop
     ledger_file = LedgerFile(config.payload.with_suffix(".ledger"))
     answered = Answered(ledger_file, workload)
-    party = _Party(config, workload, initial, before_send, on_event, ending, abandon_training, answered)
+    member = Membership.of(config)
+    if member.family.peer is None:
+        party = _Party(config, workload, initial, before_send, on_event, ending, abandon_training, answered, member)
+        take_part = party.take_part
+    else:
+        take_part = partial(
+            run_member,
+            config,
+            member,
+            workload,
+            initial,
+            answered=answered,
+            before_send=before_send,
+            on_event=on_event,
+            on_report=on_report,
+            stop=ending,
+        )
     with ledger_file.held():
         async with open_crew() as crew:
             if stop is None:
                 crew.start_soon(stop_on_sigterm, ending)
-            await party.take_part()
+            await take_part()
+
+
+def _coordinated(config: PartyConfig, member: Membership) -> tuple[Address, ContributorOf]:
+    """Where the coordinator is, and what makes the machines. Raises ConfigError."""
+    if member.family.contributor is None or config.address is None:
+        raise ConfigError(
+            f"{member.file}: {member.family.name} has a coordinator: write its 'address' in the party's file"
+        )
+    return config.address, member.family.contributor
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +125,7 @@ class _Party:
         stop: trio.Event,
         abandon_training: bool,
         answered: Answered,
+        member: Membership,
     ) -> None:
         self.config = config
         self.workload = workload
@@ -139,28 +134,15 @@ class _Party:
         self.stop = stop
         self.abandon_training = abandon_training
         self.answered = answered
-        self.consortium = load_consortium(config.consortium)
-        self.family = load_family(self.consortium, config.consortium)
-        if self.family.contributor is None:
-            raise ConfigError(f"{config.consortium}: {self.family.name} has no coordinator to dial")
-        self._contributor = self.family.contributor
-        keys = read_keys(config.identity)
-        self.identity = keys.identity
+        self.member = member
+        self.address, self._contributor = _coordinated(config, member)
         self.held: Held
         self.was_welcome = False
         self.disagrees = False  # the coordinator held another payload of a step that we have computed ourselves
-        try:
-            self.me = self.consortium.party_of(keys.identity.verify_key)
-            pins = Pins.of([self.consortium.coordinator])
-            endpoint = Endpoint(self.consortium.members[self.me], keys.tls_root, pins, server=False)
-        except (ConsortiumError, TlsError) as exc:
-            raise ConfigError(f"{config.consortium}: {exc}") from exc
-        if self.consortium.variant is not config.terms.variant:
-            raise ConfigError(
-                f"{config.consortium}: the variant is {self.consortium.variant.value}, our terms accept "
-                f"{config.terms.variant.value}: change [terms] variant only if that is what you want"
-            )
-        self.dialler = Dialler(config, endpoint, self.consortium.name, on_refusal=self._turned_away, stop=stop)
+        endpoint = member.endpoint([member.consortium.head], server=False)
+        self.dialler = Dialler(
+            self.address, config.patience, endpoint, member.consortium.name, on_refusal=self._turned_away, stop=stop
+        )
         self._initial = initial
 
     def _turned_away(self, text: str) -> None:
@@ -188,22 +170,13 @@ class _Party:
 
     def subject(self, held: Held) -> Subject:
         """What is summed, by what we hold ourselves."""
-        return self.consortium.subject(held.digest)
-
-    @property
-    def trains(self) -> bool:
-        """Whether this party has an input, and does not only aggregate."""
-        return self.me not in self.consortium.committee
+        return self.member.consortium.subject(held.digest)
 
     def machine(self, held: Held, spec: VectorSpec) -> Contributor:
         """That of one session, with terms from our own files."""
-        accepted = self.config.terms.accepting(self.subject(held), spec, self.consortium)
-        return self.answered.machine(self._contributor, self.me, self.identity, accepted, held.payload)
-
-    def largest_message(self, held: Held, spec: VectorSpec) -> int:
-        """Bytes of what a coordinator may send in one message of a session."""
-        params = self.consortium.params(self.subject(held), spec, bytes(32))
-        return self.family.limits(params, len(self.consortium.members)).down
+        member = self.member
+        terms = member.terms(self.subject(held), spec)
+        return self.answered.machine(self._contributor, member.me, member.keys.identity, terms, held.payload)
 
     async def _converse(self, stream: Stream) -> bool:
         """True when the training has ended, or this process was asked to."""
@@ -254,7 +227,7 @@ class _Conversation:
     async def _greet(self) -> None:
         """Raises NotAdmitted or PartyRefused."""
         party = self._party
-        self._peer.say(Hello(WIRE, party.consortium.digest, int(time.time())))
+        self._peer.say(Hello(WIRE, party.member.consortium.digest, int(time.time())))
         frame = await self._first_frame()
         if frame is None:
             self._require_was_welcome()
@@ -277,15 +250,16 @@ class _Conversation:
                     crew.start_soon(cancel_when, self._party.stop, crew.cancel_scope)
                     return await self._peer.receive()
         except trio.TooSlowError as exc:
-            raise NotAdmitted(f"the coordinator at {self._party.config.address} does not answer our hello") from exc
+            raise NotAdmitted(f"the coordinator at {self._party.address} does not answer our hello") from exc
         return None
 
     def _require_was_welcome(self) -> None:
         """In TLS 1.3 a refused peer sees only an end: say what that usually means."""
+        identity = self._party.member.keys.identity.verify_key
         if not self._party.was_welcome and not self._party.stop.is_set():
             raise NotAdmitted(
-                f"the coordinator at {self._party.config.address} closed the connection at once. Either its consortium "
-                f"file does not hold our card (our identity: {self._party.identity.verify_key.fingerprint}; compare it "
+                f"the coordinator at {self._party.address} closed the connection at once. Either its consortium "
+                f"file does not hold our card (our identity: {identity.fingerprint}; compare it "
                 f"with the coordinator's file), or the clock of one side is wrong"
             )
 
@@ -416,16 +390,16 @@ class _Conversation:
     async def _take(self, task: Task, held: Held) -> None:
         party = self._party
         spec = await trio.to_thread.run_sync(party.workload.spec, held.payload)
-        largest = party.largest_message(held, spec)
+        largest = party.member.limits(party.subject(held), spec).down
         self._peer.deframer.limits[Kind.MESSAGE] = in_frame(largest)
         self._taken = Contributing(
             task,
             held,
-            party.family,
+            party.member.family,
             party.machine(held, spec),
             self._peer,
-            trains=party.trains,
-            most_waiting=largest * len(party.consortium.members),
+            trains=party.member.trains,
+            most_waiting=largest * len(party.member.consortium.members),
             before_send=party.before_send,
             on_upload=partial(self._uploading, task),
             keep=party.answered.keep,
@@ -434,7 +408,7 @@ class _Conversation:
         self._tell(Happened.TASK, task)
         self._peer.say(Ready(task.session))
         self._turn = trio.CancelScope()
-        if party.trains:
+        if party.member.trains:
             self._crew.start_soon(self._train, self._taken, self._turn)
 
     async def _conclude(self) -> None:

@@ -17,6 +17,7 @@ SLOWEST_UPLOAD: Final = 64 * 1024  # bytes a second that an upload must average 
 STOPPING_PATIENCE: Final = 300.0  # seconds that a session may still take once its party was asked to end
 KEEPALIVE_IDLE: Final = 60  # seconds of silence before a connection is probed
 KEEPALIVE_INTERVAL: Final = 15  # seconds between two probes
+SETTLING: Final = 1.0  # seconds of quiet after which peers that owe each other nothing more go on, or end
 CLOSING_PATIENCE: Final = 5.0  # seconds for a peer to take what is still queued for it
 
 _FIRST_DELAY: Final = 0.1

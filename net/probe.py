@@ -7,11 +7,12 @@ from typing import Final
 
 import trio
 
-from net.config import CoordinatorConfig, PartyConfig, load_consortium
-from net.errors import CoordinatorNotThere, NetError, NotAdmitted, NotTheCoordinator
+from net.config import Address, PartyConfig
+from net.errors import ConfigError, CoordinatorNotThere, NetError, NotAdmitted, NotTheCoordinator
+from net.membership import Membership
 from net.policy import HANDSHAKE_PATIENCE
-from net.store import read_keys
-from net.tls import LEAF_RENEWAL, SKEW, Endpoint, Pins
+from net.tls import LEAF_RENEWAL, SKEW, Endpoint
+from protocols.roster import Card
 
 REFUSAL_PATIENCE: Final = 2.0  # seconds: in TLS 1.3 a refusal comes after the handshake, as an end of the stream
 
@@ -20,50 +21,60 @@ def knock(config: PartyConfig) -> float:
     """Shakes hands with the coordinator of `config` and leaves; returns by how many seconds our clock is ahead of its.
 
     Its clock is read from the start of its certificate, which it renews every few minutes: a gap smaller than that is
-    returned as 0. Raises CoordinatorNotThere, NotTheCoordinator, NotAdmitted, and ConsortiumError or TlsError where
-    our own files do not belong together.
+    returned as 0. Raises CoordinatorNotThere, NotTheCoordinator, NotAdmitted, and ConfigError where our own files do
+    not belong together.
     """
-    consortium, keys = load_consortium(config.consortium), read_keys(config.identity)
-    own = consortium.members[consortium.party_of(keys.identity.verify_key)]
-    endpoint = Endpoint(own, keys.tls_root, Pins.of([consortium.coordinator]), server=False)
-    return trio.run(partial(_knock, config, endpoint))
+    member = Membership.of(config)
+    if config.address is None:
+        raise ConfigError(f"{member.file}: there is a coordinator: write its 'address' in the party's file")
+    return _knock_at(member, config.address, member.consortium.head, "our coordinator")
 
 
-def try_to_listen(config: CoordinatorConfig) -> None:
+def knock_at_peer(config: PartyConfig, card: Card) -> float:
+    """The same with a member of a mesh that we dial."""
+    member = Membership.of(config)
+    if config.mesh is None or card.name not in config.mesh.peers:
+        raise ConfigError(f"[peers] {card.name!r} is missing in the party's file: add its address")
+    return _knock_at(member, config.mesh.peers[card.name], card, card.name)
+
+
+def _knock_at(member: Membership, address: Address, card: Card, who: str) -> float:
+    endpoint = member.endpoint([card], server=False)
+    return trio.run(partial(_knock, address, endpoint, who))
+
+
+def try_to_listen(address: Address) -> None:
     """Opens the port and closes it again. Raises NetError when it cannot be opened."""
-    trio.run(partial(_try_to_listen, config))
+    trio.run(partial(_try_to_listen, address))
 
 
-async def _knock(config: PartyConfig, endpoint: Endpoint) -> float:
-    address = config.address
+async def _knock(address: Address, endpoint: Endpoint, who: str) -> float:
     try:
         with trio.fail_after(HANDSHAKE_PATIENCE):
             transport = await trio.open_tcp_stream(address.host, address.port)
     except (OSError, trio.TooSlowError) as exc:
-        raise CoordinatorNotThere(
-            f"nobody answers at {address}: is the coordinator running, and is the address right?"
-        ) from exc
+        raise CoordinatorNotThere(f"nobody answers at {address}: is {who} running, and is the address right?") from exc
     stream = endpoint.stream(transport)
     try:
-        return await _shake_hands(config, stream)
+        return await _shake_hands(address, stream, who)
     finally:
         with trio.move_on_after(REFUSAL_PATIENCE) as scope:
             scope.shield = True
             await stream.aclose()
 
 
-async def _shake_hands(config: PartyConfig, stream: trio.SSLStream[trio.SocketStream]) -> float:
+async def _shake_hands(address: Address, stream: trio.SSLStream[trio.SocketStream], who: str) -> float:
     try:
         with trio.fail_after(HANDSHAKE_PATIENCE):
             await stream.do_handshake()
     except (trio.BrokenResourceError, trio.TooSlowError) as exc:
         raise NotTheCoordinator(
-            f"{config.address} did not show the certificate of our coordinator ({_reason(exc)}): check the address, "
+            f"{address} did not show the certificate of {who} ({_reason(exc)}): check the address, "
             f"the version of the consortium file and both clocks"
         ) from exc
     if await _is_refused(stream):
         raise NotAdmitted(
-            f"the coordinator at {config.address} refused our certificate: its consortium file does not hold our card, "
+            f"{who} at {address} refused our certificate: its consortium file does not hold our card, "
             f"or the clock of one side is wrong"
         )
     return _clock_gap(stream)
@@ -91,8 +102,7 @@ def _reason(exc: Exception) -> str:
     return cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else "the handshake broke off"
 
 
-async def _try_to_listen(config: CoordinatorConfig) -> None:
-    address = config.listen
+async def _try_to_listen(address: Address) -> None:
     try:
         listeners = await trio.open_tcp_listeners(address.port, host=address.host)
     except OSError as exc:

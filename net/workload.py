@@ -1,11 +1,13 @@
 """What a process trains, as far as this package sees it."""
 
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from mpc.field import FieldVector
 from protocols.machine import Aggregate
 from protocols.session import VectorSpec, model_digest
+
+PAYLOAD_GROWTH: Final = 2**20  # bytes that a payload may be larger than the one that we hold
 
 
 class Workload(Protocol):

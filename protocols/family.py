@@ -12,7 +12,7 @@ from mpc.keys import SigningKey, VerifyKey
 from mpc.randomness import Randomness
 from protocols.errors import PartyId
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Ledger
-from protocols.machine import Collector, Contributor
+from protocols.machine import Collector, Contributor, Peering
 from protocols.session import SessionParams, Terms, Variant
 from protocols.wire import Codec
 
@@ -45,7 +45,7 @@ class PeerOf(Protocol):
         rand: Randomness,
         ledger: Ledger = NOTHING_ANSWERED,
         local_version: bytes = ONE_VERSION,
-    ) -> Contributor: ...
+    ) -> Peering: ...
 
 
 class CollectorOf(Protocol):

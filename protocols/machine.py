@@ -130,3 +130,7 @@ class Collector(Machine, Protocol):
     @property
     def dropped(self) -> Mapping[PartyId, tuple[StrEnum, DropReason]]:
         """Party -> (round in which it was lost, why)."""
+
+
+class Peering(Contributor, Collector, Protocol):
+    """A machine of a protocol without a server: it contributes, and knows whom it lost."""

@@ -5,7 +5,9 @@
 so that over any two that both stay the pairwise masks cancel.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import islice
 
 from mpc import prg
@@ -17,6 +19,25 @@ SELF_MASK = "self mask"
 PAIRWISE_MASK = "pairwise mask"
 
 _BATCH = 64  # keystreams that are open at a time
+
+Tell = Callable[[int], None]
+
+
+def _nobody(_count: int) -> None:
+    pass
+
+
+_tell: ContextVar[Tell] = ContextVar("who is told of masks that are off", default=_nobody)
+
+
+@contextmanager
+def counting(tell: Tell) -> Iterator[None]:
+    """Within this context, and in what is called from it, `tell` hears how many more masks are off: for progress."""
+    token = _tell.set(tell)
+    try:
+        yield
+    finally:
+        _tell.reset(token)
 
 
 def mask(
@@ -33,6 +54,7 @@ def remove_self_masks(total: FieldVector, field: PrimeField, self_seeds: Iterabl
     seeds = iter(self_seeds)
     while batch := list(islice(seeds, _BATCH)):
         prg.accumulate(total, field, SELF_MASK, plus=[], minus=batch)
+        _tell.get()(len(batch))
 
 
 def remove_pairwise_masks(
@@ -43,6 +65,7 @@ def remove_pairwise_masks(
         # what the dropped party would have added itself is the negative of what the survivors added for it
         plus, minus = _by_sign(dropped, seeds)
         prg.accumulate(total, field, PAIRWISE_MASK, plus=plus, minus=minus)
+        _tell.get()(len(seeds))
 
 
 def _by_sign(me: PartyId, leaf_seeds: Mapping[PartyId, Seed]) -> tuple[list[Seed], list[Seed]]:

@@ -15,6 +15,7 @@ from mpc.keys import BadSignature, KeyRefused, SigningKey, VerifyKey
 from protocols.errors import PartyId
 from protocols.session import (
     MOST_ROUNDS_PER_EPOCH,
+    NO_COORDINATOR,
     NO_RECORD,
     PROTOCOLS,
     SMALLEST_COHORT,
@@ -98,7 +99,8 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Consortium:
-    """The members in their order (a party's id is its place), their coordinator, and what all of them agreed on.
+    """The members in their order (a party's id is its place), their coordinator (a mesh has none), and what all of them
+    agreed on.
 
     colluding, losses: how many parties may side with the coordinator (c) and how many may be lost (d): c + 2d < n.
     aggregators: of a committee, the names of the members that aggregate and contribute nothing; none where each member
@@ -111,7 +113,7 @@ class Consortium:
     name: str
     version: int
     members: tuple[Card, ...]
-    coordinator: Card
+    coordinator: Card | None
     protocol: str
     variant: Variant
     colluding: int
@@ -126,11 +128,23 @@ class Consortium:
 
     def __post_init__(self) -> None:
         self._check_terms()
-        _require_distinct([*self.members, self.coordinator])
+        _require_distinct(list(self.cards))
         object.__setattr__(self, "digest", digest(_CONSORTIUM_LABEL, _canonical(self._plain())))
         object.__setattr__(self, "config_digest", digest("config", _canonical(dict(self.training))))
         for name, signature in self.signatures.items():
             self._check_signature(self.find(name), signature)
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """The coordinator's first, where there is one."""
+        return self.members if self.coordinator is None else (self.coordinator, *self.members)
+
+    @property
+    def head(self) -> Card:
+        """The coordinator. Raises ConsortiumError where there is none."""
+        if self.coordinator is None:
+            raise ConsortiumError(f"{self.name} is a mesh and has no coordinator: each member runs its party")
+        return self.coordinator
 
     @property
     def members_by_id(self) -> Mapping[PartyId, VerifyKey]:
@@ -146,7 +160,7 @@ class Consortium:
         return Subject(
             consortium=self.digest,
             version=self.version,
-            coordinator=self.coordinator.verify_key.raw,
+            coordinator=NO_COORDINATOR if self.coordinator is None else self.coordinator.verify_key.raw,
             model=model,
             config=self.config_digest,
             last_record=NO_RECORD,
@@ -201,6 +215,10 @@ class Consortium:
             raise ConsortiumError(
                 f"the protocol {self.protocol!r} is not known here: use one of {', '.join(PROTOCOLS)}"
             )
+        if self.protocol == "mesh" and self.coordinator is not None:
+            raise ConsortiumError("a mesh has no coordinator: leave its card out")
+        if self.protocol != "mesh" and self.coordinator is None:
+            raise ConsortiumError(f"{self.protocol} needs a coordinator: add its card, or agree on a mesh")
         if self.version < 1 or self.max_weight < 1:
             raise ConsortiumError("version and max_weight start at 1")
         if max(self.version, self.max_weight) >= _NUMBER_BOUND:
@@ -235,7 +253,7 @@ class Consortium:
             "name": self.name,
             "version": self.version,
             "members": [card._plain() for card in self.members],
-            "coordinator": self.coordinator._plain(),
+            "coordinator": None if self.coordinator is None else self.coordinator._plain(),
             "protocol": self.protocol,
             "variant": self.variant.value,
             "colluding": self.colluding,

@@ -82,6 +82,15 @@ class Subject:
 
 
 NO_RECORD = bytes(32)
+NO_COORDINATOR = bytes(32)
+"""`Subject.coordinator` of a session between peers."""
+
+_AGREED_NONCE = "agreed nonce"
+
+
+def agreed_nonce(consortium: bytes, model: bytes, attempt: int) -> bytes:
+    """Of a session that nobody proposes: each peer works it out alike. attempt: at this step, from 1."""
+    return digest(_AGREED_NONCE, consortium, model, attempt)
 
 
 def model_digest(payload: bytes) -> bytes:

@@ -11,6 +11,7 @@ import dataclasses
 import types
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, NewType, Union, get_args, get_origin, get_type_hints
 
 import msgpack
@@ -26,6 +27,10 @@ MAX_PARTY = 2**20
 # larger message the rest must be the bytes of its last field.
 LARGEST_TREE = 2**20
 _HEAD = 2**18
+_BITMAPS = 16
+_BIN_HEAD = 5  # bytes before those of a large field: its type and its length
+_EMPTY = b"\xc4\x00"
+_LARGE_FIELD = 2**16  # its length takes four bytes
 _LIMITS = {"raw": False, "strict_map_key": True, "max_map_len": 0, "max_ext_len": 0, "max_str_len": 2**12}
 
 
@@ -67,7 +72,10 @@ class Codec:
 
     def encode(self, message: Any) -> bytes:
         name = type(message).__name__
-        packed: bytes = msgpack.packb([VERSION, name, self._kinds[name].pack(message)], use_bin_type=True)
+        fields = self._kinds[name].pack(message)
+        if fields and type(fields[-1]) is bytes and len(fields[-1]) >= _LARGE_FIELD:
+            return b"".join((_head_of(name, fields), fields[-1]))  # one copy: msgpack's buffer grows by many
+        packed: bytes = msgpack.packb([VERSION, name, fields], use_bin_type=True)
         return packed
 
     def decode(self, data: bytes) -> Any:
@@ -78,7 +86,7 @@ class Codec:
             if type(version) is not int or version != VERSION:
                 raise WireError(f"version {version!r}, this is version {VERSION}")
             message = self._kinds[name].parse(fields)
-            canonical = self.encode(message) == data
+            canonical = self.encode(message) == data if whole else self._begins(message, data)
         except WireError:
             raise
         except (ValueError, TypeError, LookupError, OverflowError, msgpack.UnpackException) as exc:
@@ -86,6 +94,19 @@ class Codec:
         if not canonical:
             raise WireError("a message in an encoding that is not its own")
         return message
+
+    def _begins(self, message: Any, data: bytes) -> bool:
+        """Whether `data` is the encoding of a large message up to its last field, which was taken from it as it is."""
+        name = type(message).__name__
+        fields = self._kinds[name].pack(message)
+        head = _head_of(name, fields)
+        return data.startswith(head) and len(data) == len(head) + len(fields[-1])
+
+
+def _head_of(name: str, fields: list[Any]) -> bytes:
+    """What stands before the bytes of a last field of 2^16 and more: the rest, their type and their number."""
+    head: bytes = msgpack.packb([VERSION, name, [*fields[:-1], b""]], use_bin_type=True)
+    return head[: -len(_EMPTY)] + b"\xc6" + len(fields[-1]).to_bytes(4, "big")
 
 
 def _unpack_large(data: bytes) -> tuple[Any, Any, list[Any]]:
@@ -96,8 +117,8 @@ def _unpack_large(data: bytes) -> tuple[Any, Any, list[Any]]:
         raise WireError("not a message of this version")
     version, name = head.unpack(), head.unpack()
     fields = [head.unpack() for _ in range(head.read_array_header() - 1)]
-    start = head.tell() + 5
-    if data[start - 5 : start] != b"\xc6" + (len(data) - start).to_bytes(4, "big"):
+    start = head.tell() + _BIN_HEAD
+    if data[start - _BIN_HEAD : start] != b"\xc6" + (len(data) - start).to_bytes(4, "big"):
         raise WireError("a large message that is not mostly the bytes of its last field")
     return version, name, [*fields, data[start:]]
 
@@ -231,8 +252,12 @@ def _record_form(kind: Any) -> Form:
     return Form(pack, parse)
 
 
+@lru_cache(maxsize=_BITMAPS)
 def bitmap(parties: PartySet) -> bytes:
-    """A set of parties as bytes: party i is bit i % 8 of byte i // 8, no trailing zero byte."""
+    """A set of parties as bytes: party i is bit i % 8 of byte i // 8, no trailing zero byte.
+
+    The last ones are kept: the same few sets stand in every signature of a session.
+    """
     bits = np.zeros(1 + max(parties, default=-1), dtype=np.uint8)
     bits[list(parties)] = 1
     return np.packbits(bits, bitorder="little").tobytes()

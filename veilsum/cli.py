@@ -10,7 +10,7 @@ from typing import Annotated
 import click
 import typer
 
-from veilsum.commands import advise, consortium, identity, processes, scoring, simulate, trial
+from veilsum.commands import advise, bench, consortium, identity, processes, scoring, simulate, trial
 from veilsum.demo.options import Model, Options, OwnData, Protocol, Variant
 from veilsum.errors import Fault, WrongUsage
 
@@ -34,6 +34,7 @@ app.command()(scoring.predict)
 app.command()(advise.advise)
 app.command()(trial.trial)
 app.command()(simulate.simulate)
+app.command()(bench.bench)
 
 
 @app.command()
@@ -68,7 +69,7 @@ def demo(
     out: Annotated[Path | None, typer.Option(help="A new folder that keeps all files.", show_default=False)] = None,
     json: Annotated[bool, typer.Option("--json", help="The last line of standard output is JSON.")] = False,
 ) -> None:
-    """Train a fraud model on this machine: one coordinator and some banks, each its own process, and lose banks."""
+    """Train a fraud model on this machine: some banks and their coordinator, each its own process, and lose banks."""
     from veilsum.demo.plan import plan
 
     own = _own_data(data, label, positive)

@@ -18,7 +18,7 @@ from mpc.randomness import SystemRandomness
 from net.blocking import PartyThread
 from net.config import PartyConfig, load_consortium, load_coordinator, load_party
 from net.errors import ConfigError
-from net.party import Happened, PartyEvent
+from net.events import Happened, PartyEvent
 from net.store import read_payload
 from veilsum.join import FOR_PEOPLE, means_of, require_ours
 from veilsum.join import serve as run_coordinator

@@ -15,10 +15,10 @@ from mpc.randomness import SystemRandomness
 from net.blocking import coordinate as run_coordinator
 from net.blocking import take_part
 from net.config import CoordinatorConfig, PartyConfig, load_consortium
-from net.contributing import BeforeSend
-from net.coordinator import OnListening, OnReport, SessionReport
+from net.coordinator import OnListening
 from net.errors import NetError
-from net.party import Happened, OnEvent, PartyEvent
+from net.events import BeforeSend, Happened, OnEvent, PartyEvent, ignore
+from net.report import OnReport, SessionReport
 from net.store import read_keys, read_payload
 from net.workload import Workload
 from protocols.roster import Consortium, ConsortiumError
@@ -54,8 +54,9 @@ def serve(
 def contribute(
     config: PartyConfig,
     *,
-    before_send: BeforeSend = lambda _round, _message: None,
-    on_event: OnEvent = lambda _event: None,
+    before_send: BeforeSend = ignore,
+    on_event: OnEvent = ignore,
+    on_report: OnReport = ignore,
     wrap: Wrap = lambda workload: workload,
 ) -> None:
     """A party to its end, with the rows of its own table, or with none where it only aggregates. Raises the errors of
@@ -73,7 +74,7 @@ def contribute(
         on_event(event)
 
     initial = initial_payload(consortium.training)
-    take_part(config, workload, initial, before_send=before_send, on_event=described)
+    take_part(config, workload, initial, before_send=before_send, on_event=described, on_report=on_report)
 
 
 def only_aggregates(config: PartyConfig, consortium: Consortium) -> bool:

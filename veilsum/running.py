@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
 from net.config import load_consortium, load_coordinator, load_party
-from net.coordinator import SessionReport
-from net.party import Happened, PartyEvent
+from net.events import Happened, PartyEvent
+from net.report import OnReport, SessionReport
 from protocols.errors import PartyId
 from veilsum.join import contribute, serve
 from veilsum.logs import LogFormat, set_up_logging, tell
@@ -27,9 +27,12 @@ def participate(file: Path, log_format: LogFormat) -> None:
     """`veilsum party`. Raises the errors of FOR_PEOPLE."""
     with _events(log_format) as logger:
         config = load_party(file)
-        tell(logger, "dialling", None, f"looking for the coordinator at {config.address}")
+        if config.mesh is None:
+            tell(logger, "dialling", None, f"looking for the coordinator at {config.address}")
+        else:
+            tell(logger, "listening", None, f"listening on {config.mesh.listen}, and looking for the other members")
         with _Display(logger, config.payload, bar=log_format is LogFormat.TEXT) as display:
-            contribute(config, on_event=display.show)
+            contribute(config, on_event=display.show, on_report=_reporting(config.consortium, logger, "session"))
 
 
 @contextmanager
@@ -46,23 +49,31 @@ def _events(log_format: LogFormat) -> Iterator[logging.Logger]:
 
 def _coordinate(file: Path, logger: logging.Logger) -> None:
     config = load_coordinator(file)
-    members = load_consortium(config.consortium).members
-
-    def on_report(report: SessionReport) -> None:
-        event = "summed" if report.included else "aborted"
-        tell(logger, event, report.fl_round, _report_line(report, lambda party: members[party].name))
 
     def on_listening(host: str, port: int) -> None:
         tell(logger, "listening", None, f"listening on {host}:{port}")
 
-    serve(config, on_report=on_report, on_listening=on_listening)
+    serve(config, on_report=_reporting(config.consortium, logger), on_listening=on_listening)
     tell(logger, "finished", None, f"the model is in {config.payload}")
+
+
+def _reporting(consortium: Path, logger: logging.Logger, event: str | None = None) -> OnReport:
+    """A line for each session, with names. event: None: by how it ended."""
+    members = load_consortium(consortium).members
+
+    def on_report(report: SessionReport) -> None:
+        what = event or ("summed" if report.included else "aborted")
+        tell(logger, what, report.fl_round, _report_line(report, lambda party: members[party].name))
+
+    return on_report
 
 
 _TEXTS: Final = {
     Happened.CONNECTED: "connected to the coordinator",
     Happened.TURNED_AWAY: "{text}",
     Happened.LOST: "the connection to the coordinator is lost, dialling again",
+    Happened.MET: "connected to {text}",
+    Happened.PARTED: "the connection to {text} is lost",
     Happened.TASK: "training on our own rows",
     Happened.TRAINED: "trained, waiting for the others",
     Happened.SUMMED: "{text}",

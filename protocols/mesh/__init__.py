@@ -1,7 +1,8 @@
 """Additive sharing between peers without a server. [PROTOCOLS 3C]"""
 
 from protocols.mesh.messages import Equivocation
-from protocols.mesh.peer import NO_COORDINATOR, PROTOCOL, Peer
+from protocols.mesh.peer import PROTOCOL, Peer
 from protocols.mesh.story import story
+from protocols.session import NO_COORDINATOR
 
 __all__ = ["NO_COORDINATOR", "PROTOCOL", "Equivocation", "Peer", "story"]

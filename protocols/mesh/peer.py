@@ -42,8 +42,6 @@ from protocols.session import SessionParams, Terms, Variant, domain
 from protocols.wire import PartySet
 
 PROTOCOL = "mesh"
-NO_COORDINATOR = bytes(32)
-"""`Subject.coordinator` of a session that has none."""
 
 Step = tuple[State, list[Envelope]]
 

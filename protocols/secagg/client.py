@@ -41,8 +41,9 @@ from protocols.messages import (
     UnmaskShares,
 )
 from protocols.secagg import bindings, snapshots
-from protocols.secagg.dealing import NO_SHARE, deal, held_shares, open_bundles, points_of, seal_bundles, split_bundle
+from protocols.secagg.dealing import NO_SHARE, deal, held_shares, open_bundles, points_of, seal_bundles
 from protocols.secagg.neighbours import EVERYBODY, Neighbourhood
+from protocols.secagg.shares import SHARE_BYTES
 from protocols.secagg.states import (
     AwaitingConfirmations,
     AwaitingInvitation,
@@ -286,7 +287,7 @@ class Client:
         if params.variant is Variant.ACTIVE:
             commitment = bindings.self_commitment(session, me, self_secret)
             signature = bindings.sign_shares(self._identity, session, me, commitment, bundles)
-        own_share = split_bundle(dealt[me])[0] if me in dealt else NO_SHARE  # of our mask secret we keep no share
+        own_share = dealt[me][:SHARE_BYTES] if me in dealt else NO_SHARE  # of our mask secret we keep no share
         after = AwaitingShares(
             params, threshold, session, u1, channels, state.mask_secret, self_secret, own_share, neighbours
         )  # fmt: skip

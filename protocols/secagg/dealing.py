@@ -1,12 +1,13 @@
 """Shares on their way: dealt, sealed for each holder, opened by it. [CCS 2017, figure 4, rounds 1 and 2]"""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
 
 from mpc import shamir
-from mpc.field import M31, FieldError
+from mpc.field import M31
 from mpc.hashing import kdf
 from mpc.keys import AgreementSecret, ChannelKey
 from mpc.prg import Seed
@@ -15,7 +16,7 @@ from mpc.sealing import SealBroken, open_sealed, seal
 from protocols.errors import SERVER, DropReason, PartyId, PeerMisbehaved
 from protocols.messages import DeliverShares
 from protocols.secagg import bindings
-from protocols.secagg.shares import SHARE_BYTES, pack_share, pack_shares, unpack_shares
+from protocols.secagg.shares import pack_share, pack_shares, split_bundles
 from protocols.secagg.states import AwaitingShares
 
 NO_SHARE: Final = b""
@@ -61,26 +62,18 @@ def open_bundles(
     dealers = state.neighbours.owners_in(message.u2) - {me}
     if message.bundles.keys() != dealers:
         raise PeerMisbehaved(SERVER, DropReason.WRONG_SET, "bundles of others than U2")
-    opened: dict[PartyId, tuple[bytes, bytes]] = {}
-    broken: list[PartyId] = []
+    plain: dict[PartyId, bytes] = {}
     for dealer in sorted(dealers):
         key = bindings.sealing_key(state.channels[dealer], state.session, dealer, me)
-        try:
-            opened[dealer] = split_bundle(open_sealed(key, message.bundles[dealer], state.session, dealer, me))
-        except (SealBroken, FieldError):
-            broken.append(dealer)
+        with suppress(SealBroken):
+            plain[dealer] = open_sealed(key, message.bundles[dealer], state.session, dealer, me)
+    opened = split_bundles(plain)
+    broken = sorted(dealers - opened.keys())
     if broken and len(broken) == len(dealers):
         raise PeerMisbehaved(
             SERVER, DropReason.SPLIT_VIEW, "no bundle opens: we were shown another roster, model or configuration"
         )
     return opened, broken
-
-
-def split_bundle(both: bytes) -> tuple[bytes, bytes]:
-    """A self share and a mask share. Raises FieldError unless both are elements of the field."""
-    shares = both[:SHARE_BYTES], both[SHARE_BYTES:]
-    unpack_shares(shares)
-    return shares
 
 
 def held_shares(

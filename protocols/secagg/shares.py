@@ -3,13 +3,14 @@
 The encoding is that of `M31.pack`; this does whole columns of shares at once, which a session has n of in each message.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
 from mpc.field import M31, FieldError, FieldVector
 from mpc.shamir import LIMBS
+from protocols.errors import PartyId
 
 SHARE_BYTES: Final = M31.packed_size(LIMBS)
 
@@ -40,3 +41,19 @@ def unpack_shares(shares: Sequence[bytes]) -> FieldVector:
         raise FieldError("the filling bits of a share are not zero")
     limbs = bits[:, : LIMBS * _BITS].reshape(len(shares), LIMBS, _BITS) @ _VALUES  # exact: below 2^31
     return M31.check(limbs.astype(M31.dtype))
+
+
+def split_bundles(plain: Mapping[PartyId, bytes]) -> dict[PartyId, tuple[bytes, bytes]]:
+    """A self share and a mask share of each dealer whose bundle holds two; dealers of anything else are left out."""
+    both = {dealer: (bundle[:SHARE_BYTES], bundle[SHARE_BYTES:]) for dealer, bundle in plain.items()}
+    if _are_shares(share for pair in both.values() for share in pair):
+        return both
+    return {dealer: pair for dealer, pair in both.items() if _are_shares(pair)}
+
+
+def _are_shares(shares: Iterable[bytes]) -> bool:
+    try:
+        unpack_shares(list(shares))
+    except FieldError:
+        return False
+    return True

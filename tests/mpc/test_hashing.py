@@ -1,8 +1,11 @@
 import pytest
+from Crypto.Hash import TupleHash256
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpc.hashing import digest, encode_parts, kdf
+from mpc.hashing import digest, encode_parts, expand_key, kdf
 
 PARTS = st.one_of(st.binary(max_size=9), st.text("ab1\0é", max_size=9), st.integers(0, 2**64 - 1))
 SECRET = bytes(range(32))
@@ -71,3 +74,17 @@ def test_part_of_another_type_is_refused(part):
         digest("l", part)
     with pytest.raises(TypeError, match="a part is"):
         kdf(SECRET, "l", part)
+
+
+@pytest.mark.parametrize("length", [1, 16, 31, 32, 33, 64])
+def test_a_derived_key_is_that_of_the_library_whether_it_is_one_block_or_more(length):
+    info = encode_parts("l", length, b"context", 7)
+    expected = HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(SECRET)
+    assert kdf(SECRET, "l", b"context", 7, length=length) == expand_key(SECRET, info, length) == expected
+
+
+@pytest.mark.parametrize("size", [0, 1, 30, 31, 32, 8190, 8191, 2**21])
+def test_a_digest_is_the_librarys_tuple_hash_whatever_the_length_of_a_part(size):
+    theirs = TupleHash256.new(digest_bytes=32, custom=b"veilsum")
+    theirs.update(b"slabel", b"b" + bytes(size), b"s1", b"i" + bytes([5] + 7 * [0]))
+    assert digest("label", bytes(size), "1", 5) == theirs.digest()

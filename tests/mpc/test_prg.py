@@ -1,4 +1,5 @@
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from mpc.field import M31, M61, FieldError, PrimeField
 from mpc.hashing import kdf
 from mpc.prg import Seed, accumulate, expand
 from mpc.randomness import SeededRandomness
+from mpc.spreading import spreading
 
 SEED = Seed(bytes(range(32)))
 P251 = PrimeField(251)
 JUST_ABOVE_2_16 = PrimeField(65537)  # about half of the words are rejected
+WINDOW_BYTES = 2**20
 JUST_ABOVE_2_31 = PrimeField(2**31 + 11)
 FIELDS = [PrimeField(5), P251, JUST_ABOVE_2_16, PrimeField.with_bits(26), M31, JUST_ABOVE_2_31, M61]
 every_field = pytest.mark.parametrize("field", FIELDS, ids=lambda field: f"p={field.modulus}")
@@ -55,7 +58,7 @@ def test_every_element_is_the_one_of_the_rule(field: PrimeField):
 
 def test_where_no_word_is_rejected_the_keystream_is_aes_ctr_bit_for_bit():
     field = PrimeField.with_bits(32)
-    length = 150_000  # over the edges of two chunks
+    length = 300_000  # over the edge of a window
     assert expand(SEED, "bits", field, 0, length).astype("<u4").tobytes() == raw_keystream(SEED, "bits", 4 * length)
 
 
@@ -72,8 +75,8 @@ def test_any_slice_is_the_slice_of_the_whole(field: PrimeField, start: int, leng
 
 
 @pytest.mark.parametrize("field", [JUST_ABOVE_2_16, M61], ids=str)
-def test_slices_over_the_edge_of_a_chunk_are_those_of_the_whole(field: PrimeField):
-    edge = 2**18 // field.itemsize
+def test_slices_over_the_edge_of_a_window_are_those_of_the_whole(field: PrimeField):
+    edge = WINDOW_BYTES // field.itemsize
     whole = expand(SEED, "edge", field, 0, edge + 100)
     assert np.array_equal(expand(SEED, "edge", field, edge - 7, edge + 100), whole[edge - 7 :])
     assert np.array_equal(expand(SEED, "edge", field, 3, edge + 50), whole[3 : edge + 50])
@@ -110,14 +113,31 @@ def test_accumulate_is_expand_then_add_or_subtract(field: PrimeField, plus: int,
     check_accumulate(field, plus, minus, length=257, start=5)
 
 
-@pytest.mark.parametrize("field", [JUST_ABOVE_2_16, PrimeField.with_bits(26), JUST_ABOVE_2_31, M61], ids=str)
-def test_accumulate_does_not_show_where_its_chunks_meet(field: PrimeField):
-    check_accumulate(field, 2, 2, length=2**18 // field.itemsize + 33, start=1)
+@pytest.mark.parametrize("field", [JUST_ABOVE_2_16, PrimeField.with_bits(26), M31, JUST_ABOVE_2_31, M61], ids=str)
+def test_accumulate_does_not_show_where_its_windows_meet(field: PrimeField):
+    check_accumulate(field, 3, 2, length=WINDOW_BYTES // field.itemsize + 33, start=1)
 
 
+@pytest.mark.parametrize("bits", [26, 29, 30, 31, 32, 61])
 @pytest.mark.parametrize(("plus", "minus"), [(63, 0), (0, 63), (64, 64), (0, 130)])
-def test_accumulate_reduces_before_the_words_overflow(plus: int, minus: int):
-    check_accumulate(PrimeField.with_bits(26), plus, minus, length=1000, start=0)
+def test_accumulate_reduces_before_the_words_overflow(bits: int, plus: int, minus: int):
+    check_accumulate(PrimeField.with_bits(bits), plus, minus, length=300, start=0)
+
+
+@pytest.mark.parametrize("bits", [26, 29, 30, 31, 32, 61])
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_a_sum_of_few_seeds_takes_the_same_ways_as_one_of_many(bits: int, count: int):
+    check_accumulate(PrimeField.with_bits(bits), count, 0, length=9000, start=2)
+
+
+@pytest.mark.parametrize("field", [M31, JUST_ABOVE_2_31, PrimeField.with_bits(26)], ids=str)
+def test_any_number_of_cores_makes_the_same_sum(field: PrimeField):
+    alone = field.zeros(2 * 2**15 + 5)
+    shared = alone.copy()
+    accumulate(alone, field, "mask", plus=seeds(3), minus=seeds(2, b"minus"), start=3)
+    with ThreadPoolExecutor(2) as pool, spreading(lambda tasks: list(pool.map(lambda task: task(), tasks)), cores=2):
+        accumulate(shared, field, "mask", plus=seeds(3), minus=seeds(2, b"minus"), start=3)
+    assert np.array_equal(alone, shared)
 
 
 def check_accumulate(field: PrimeField, plus: int, minus: int, *, length: int, start: int) -> None:

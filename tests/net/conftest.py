@@ -1,6 +1,5 @@
 """Five banks and a coordinator in one process: real keys, real files, real TLS on the loopback."""
 
-import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -8,58 +7,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import trio
+from powers import PowersOfTwo, initial
 
-from mpc.field import FieldVector, PrimeField
 from mpc.randomness import SeededRandomness
 from net.config import Address, CoordinatorConfig, PartyConfig, PartyTerms, dump_consortium
-from net.coordinator import SessionReport, run_coordinator
+from net.coordinator import run_coordinator
 from net.errors import NetError
-from net.party import Happened, PartyEvent, run_party
+from net.events import Happened, PartyEvent
+from net.party import run_party
 from net.policy import Policy, RoundPolicy
+from net.report import SessionReport
 from net.store import Keys, write_keys
 from net.tls import new_root
-from protocols.machine import Aggregate
 from protocols.roster import Card, Consortium
-from protocols.session import Variant, VectorSpec
-
-LENGTH = 50
-FIELD = PrimeField.with_bits(20)
-
-
-class PowersOfTwo:
-    """Party i contributes 2**i everywhere: a sum names its contributors. The payload lists all sums so far."""
-
-    def __init__(self, place: int | None = None) -> None:
-        self.place = place
-        self.before_advance: Callable[[int], None] = lambda fl_round: None
-
-    def spec(self, payload: bytes) -> VectorSpec:
-        return VectorSpec(LENGTH, FIELD)
-
-    def contribute(self, payload: bytes) -> FieldVector:
-        assert self.place is not None, "a coordinator contributes nothing"
-        return FIELD.vector([2**self.place] * LENGTH)
-
-    def advance(self, payload: bytes, aggregate: Aggregate) -> bytes:
-        self.before_advance(self.fl_round(payload))
-        value = np.unique(aggregate.vector)
-        assert len(value) == 1
-        state = json.loads(payload)
-        return json.dumps({**state, "sums": [*state["sums"], int(value[0])]}).encode()
-
-    def fl_round(self, payload: bytes) -> int:
-        return len(json.loads(payload)["sums"]) + 1
-
-    def finished(self, payload: bytes) -> bool:
-        state = json.loads(payload)
-        return len(state["sums"]) == state["steps"]
-
-
-def initial(steps: int) -> bytes:
-    return json.dumps({"steps": steps, "sums": []}).encode()
+from protocols.session import Variant
 
 
 def contributors(total: int) -> set[int]:

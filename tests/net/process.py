@@ -1,6 +1,7 @@
 """One process of `test_net_processes.py`: a coordinator, or a bank that kills itself where it is told to.
 
-What happens is printed, a line of JSON each: `{"port"}`, `{"report"}` from a coordinator, `{"event"}` from a bank.
+What happens is printed, a line of JSON each: `{"port"}`, `{"report"}` from a coordinator, or a member of a mesh,
+`{"event"}` from a bank.
 """
 
 import gc
@@ -12,13 +13,14 @@ from functools import partial
 from pathlib import Path
 
 import trio
-from conftest import PowersOfTwo, initial
+from powers import PowersOfTwo, initial
 
 from mpc.keys import AgreementSecret, ChannelKey
 from mpc.prg import Seed
 from net.config import load_coordinator, load_party
 from net.coordinator import run_coordinator
 from net.errors import NetError
+from net.events import Happened
 from net.party import run_party
 from protocols.machine import Finished
 
@@ -27,18 +29,19 @@ def say(**what):
     print(json.dumps(what), flush=True)  # noqa: T201
 
 
-def coordinate(path, steps):
-    def report(one):
-        say(
-            report={
-                "included": sorted(one.included),
-                "dropped": {party: stage.value for party, (stage, _) in one.dropped.items()},
-                "absent": sorted(one.absent),
-                "finished": isinstance(one.outcome, Finished),
-                "seconds": one.seconds,
-            }
-        )
+def report(one):
+    say(
+        report={
+            "included": sorted(one.included),
+            "dropped": {party: stage.value for party, (stage, _) in one.dropped.items()},
+            "absent": sorted(one.absent),
+            "finished": isinstance(one.outcome, Finished),
+            "seconds": one.seconds,
+        }
+    )
 
+
+def coordinate(path, steps):
     run = partial(
         run_coordinator,
         load_coordinator(Path(path)),
@@ -50,14 +53,18 @@ def coordinate(path, steps):
     trio.run(run)
 
 
-def take_part(path, place, steps, kill_at):
+def secrets_in_memory():
+    gc.collect()
+    return sum(isinstance(thing, AgreementSecret | ChannelKey | Seed) for thing in gc.get_objects())
+
+
+def take_part(path, place, steps, stage):
     def before_send(fl_round, message):
-        if fl_round == 2 and type(message).__name__ == kill_at:
+        if fl_round == 2 and message.round.value == stage:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def on_event(event):
-        gc.collect()
-        held = sum(isinstance(thing, AgreementSecret | ChannelKey | Seed) for thing in gc.get_objects())
+        held = secrets_in_memory() if event.what in (Happened.ABORTED, Happened.LOST) else None
         say(event=event.what.value, fl_round=event.fl_round, secrets=held)
 
     run = partial(
@@ -67,6 +74,7 @@ def take_part(path, place, steps, kill_at):
         initial(int(steps)),
         before_send=before_send,
         on_event=on_event,
+        on_report=report,
     )
     trio.run(run)
 

@@ -134,7 +134,7 @@ async def seconds_until_stalled(peer, size):
         collecting._uploads.end(0)
 
     hall = SimpleNamespace(report=report)
-    collecting = Collecting(SECAGG, SimpleNamespace(), 1, {0: peer}, hall, limits=None, settle=None)
+    collecting = Collecting(SECAGG, SimpleNamespace(), 1, {0: peer}, hall, absent=frozenset(), limits=None, settle=None)
     turn = collecting._uploads.granted[0] = Turn(size)
     start = trio.current_time()
     await collecting._watch(0, peer, turn)
@@ -161,7 +161,7 @@ async def test_a_second_upload_is_dropped_as_unexpected(loopback, monkeypatch):
 
     def twice(self):
         if self._client._me == 2:
-            self._peer.post(Kind.UPLOAD, *in_session(self.task.session, self._unsent[0][1]))
+            self._peer.post(Kind.UPLOAD, *in_session(self.task.session, self._outgoing[0][1]))
         granted(self)
 
     monkeypatch.setattr(Contributing, "granted", twice)

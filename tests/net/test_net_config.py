@@ -3,6 +3,7 @@ import pytest
 from net.config import (
     Address,
     CoordinatorConfig,
+    MeshConfig,
     PartyConfig,
     PartyTerms,
     dump_card,
@@ -12,10 +13,13 @@ from net.config import (
     load_card,
     load_consortium,
     load_coordinator,
+    load_family,
     load_party,
 )
 from net.errors import ConfigError
 from net.policy import ASSEMBLE, Policy, RoundPolicy
+from protocols.roster import ConsortiumError
+from protocols.session import NO_COORDINATOR, Variant
 
 PARTY = """
 consortium = "../consortium.toml"
@@ -86,6 +90,61 @@ def test_a_partys_file_comes_back(tmp_path):
     path = tmp_path / "party.toml"
     path.write_text(dump_party(config, tmp_path))
     assert load_party(path) == config
+
+
+def test_the_file_of_a_member_of_a_mesh_comes_back(tmp_path):
+    config = PartyConfig(
+        consortium=tmp_path / "consortium.toml",
+        identity=tmp_path / "bank.key",
+        payload=tmp_path / "model.npz",
+        mesh=MeshConfig(
+            Address("0.0.0.0", 7000),
+            {"bank-0": Address("a.example", 7000), "bank-2": Address("c.example", 7001)},
+            Policy(RoundPolicy(30.0), {ASSEMBLE: RoundPolicy(5.0), "ready": RoundPolicy(9.0)}, attempts=2),
+        ),
+        terms=PartyTerms(max_colluding=1),
+    )
+    path = tmp_path / "party.toml"
+    path.write_text(dump_party(config, tmp_path))
+    assert load_party(path) == config
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('address = "hub.example:7000"', "", "write 'address', where the coordinator listens, or in a mesh 'listen'"),
+        ("[terms]", '[peers]\nbank-0 = "a:1"\n[terms]', "write 'address', where the coordinator listens, or in a mesh"),
+        ('address = "hub.example:7000"', 'listen = "h:1"', "'peers' is missing: add it"),
+        (
+            'address = "hub.example:7000"',
+            'listen = "h:1"\npeers = {bank-0 = "a"}',
+            "'bank-0': 'a' is no address",
+        ),
+    ],
+)
+def test_a_place_that_is_neither_at_a_coordinator_nor_in_a_mesh_is_named(party, old, new, message):
+    with pytest.raises(ConfigError, match=message):
+        party(PARTY.replace(old, new))
+
+
+def test_a_mesh_has_no_coordinator_and_everything_else_has(tmp_path, make_consortium, make_card):
+    mesh = make_consortium(protocol="mesh", coordinator=None)
+    path = tmp_path / "consortium.toml"
+    path.write_text(dump_consortium(mesh))
+    assert load_consortium(path) == mesh
+    assert mesh.subject(bytes(32)).coordinator == NO_COORDINATOR
+    with pytest.raises(ConsortiumError, match="has no coordinator: each member runs its party"):
+        _ = mesh.head
+    with pytest.raises(ConsortiumError, match="a mesh has no coordinator: leave its card out"):
+        make_consortium(protocol="mesh")
+    with pytest.raises(ConsortiumError, match="secagg needs a coordinator: add its card, or agree on a mesh"):
+        make_consortium(coordinator=None)
+
+
+def test_a_variant_that_the_protocol_does_not_have_is_refused(tmp_path, make_consortium):
+    curious = make_consortium(protocol="mesh", coordinator=None, variant=Variant.CURIOUS)
+    with pytest.raises(ConfigError, match="mesh has no curious variant"):
+        load_family(curious, tmp_path / "consortium.toml")
 
 
 def test_paths_are_relative_to_the_file_and_the_rest_has_defaults(tmp_path, party):

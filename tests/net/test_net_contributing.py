@@ -7,7 +7,7 @@ from net.peer import Peer
 from protocols.errors import SERVER, DropReason
 from protocols.ledger import NOTHING_ANSWERED
 from protocols.machine import Envelope
-from protocols.messages import CODEC, DeliverShares, MaskedInput, UnmaskRequest
+from protocols.messages import CODEC, Confirm, DeliverShares, MaskedInput, UnmaskRequest
 from protocols.secagg.family import SECAGG
 
 
@@ -116,3 +116,16 @@ async def test_each_upload_is_offered_when_the_one_before_it_has_been_granted(cl
     uploaded, offered = ([size for what, size in wire.said if what == name] for name in ("UPLOAD", "Offer"))
     assert uploaded == offered == sizes
     assert [what for what, _ in wire.said] == ["Offer", "UPLOAD"] * 3
+
+
+async def test_what_follows_an_upload_leaves_behind_it(client):
+    messages = [MaskedInput(bytes(10)), Confirm(bytes(64)), MaskedInput(bytes(20)), Confirm(bytes(64))]
+    client.receive = lambda sender, message: [Envelope((SERVER,), one) for one in messages]
+    wire = Wire()
+    contributing = taken(client, wire, trains=False)
+    await contributing.receive(DELIVERY)
+    assert [what for what, _ in wire.said] == ["Offer"]
+    contributing.granted()
+    assert [what for what, _ in wire.said] == ["Offer", "UPLOAD", "MESSAGE", "Offer"]
+    contributing.granted()
+    assert [what for what, _ in wire.said][4:] == ["UPLOAD", "MESSAGE"]

@@ -65,7 +65,7 @@ def test_a_message_frame_names_its_session():
 
 def test_a_hello_of_the_same_version_consortium_and_hour_is_accepted(make_consortium):
     consortium = make_consortium(3, losses=0)
-    assert check_hello(Hello(WIRE, consortium.digest, NOW + 3600), consortium, now=NOW) is None
+    assert check_hello(Hello(WIRE, consortium.digest, NOW + 3600), consortium, "coordinator", now=NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_hello_of_the_same_version_consortium_and_hour_is_accepted(make_consor
 def test_a_hello_that_does_not_fit_is_refused_with_the_remedy(make_consortium, changes, reason, text):
     consortium = make_consortium(3, losses=0)
     fitting = {"wire": WIRE, "consortium": consortium.digest, "clock": NOW}
-    refusal = check_hello(Hello(**{**fitting, **changes}), consortium, now=NOW)
+    refusal = check_hello(Hello(**{**fitting, **changes}), consortium, "coordinator", now=NOW)
     assert refusal is not None
     assert refusal.reason is reason
     assert text in refusal.text

@@ -10,8 +10,8 @@ import pytest
 from mpc.hashing import digest
 from net.config import PartyTerms, dump_party, load_party
 from net.errors import LedgerError, NetError
+from net.events import Happened
 from net.ledger_file import LedgerFile
-from net.party import Happened
 from net.policy import ASSEMBLE, Policy, RoundPolicy
 from net.workload import KnowsItsInput
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Keeper, Ledger, OpenSession, RevealedSum

@@ -9,8 +9,9 @@ import trio
 
 from net.control import Finished, Ready, Reason, Refused, Task, Want, Welcome
 from net.errors import NotAdmitted, PartyRefused
+from net.events import Happened
 from net.framing import Kind
-from net.party import PAYLOAD_GROWTH, Happened
+from net.party import PAYLOAD_GROWTH
 from net.peer import Peer, read_control
 from net.store import read_keys
 from net.tls import Endpoint, Pins

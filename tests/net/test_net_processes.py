@@ -18,19 +18,14 @@ from net.config import (
 )
 from net.policy import Policy, RoundPolicy
 from net.store import write_keys
+from protocols.families import FAMILIES
+from protocols.secagg.family import SECAGG
 from protocols.session import Variant
 
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("process.py")
 ROOT = Path(__file__).parents[2]
-STAGES = {
-    "advertise": "AdvertiseKeys",
-    "share": "ShareKeys",
-    "masked-input": "MaskedInput",
-    "confirm": "Confirm",
-    "unmask": "UnmaskShares",
-}
 DEADLINE = 20.0  # seconds: the patience of a round, which no session of these may need
 
 
@@ -51,8 +46,9 @@ def consortium_of(tmp_path, make_consortium, make_keys):
         started.append(process)
         return process
 
-    def make(banks, *, variant, colluding, kill, steps):
-        changes = {"variant": variant, "colluding": colluding, "losses": 1 if banks > 3 else 0}
+    def make(banks, *, variant, colluding, kill, steps, protocol="secagg"):
+        losses = 1 if banks > 3 else 0
+        changes = {"variant": variant, "colluding": colluding, "losses": losses, "protocol": protocol}
         consortium = make_consortium(banks, **changes)
         (tmp_path / "consortium.toml").write_text(dump_consortium(consortium))
         for name in ("coordinator", *(card.name for card in consortium.members)):
@@ -93,41 +89,58 @@ def lines(process):
     return [json.loads(line) for line in out.splitlines()], err
 
 
-def stages_of_both_variants():
-    for variant in Variant:
-        for stage in STAGES:
-            if not (variant is Variant.CURIOUS and stage == "confirm"):  # it has no such round
-                yield pytest.param(variant, stage, id=f"{variant.value}-{stage}")
+def stages_of(family, variant):
+    return [stage.value for stage in family.stages(variant)]
 
 
-@pytest.mark.parametrize(("variant", "stage"), list(stages_of_both_variants()))
+def sessions():
+    """Every stage of every protocol that has a coordinator, in each of its variants; five banks or four."""
+    for family in FAMILIES.values():
+        banks, variants = (5, family.variants) if family is SECAGG else (4, family.variants[:1])
+        for variant in variants if family.collector else ():
+            for stage in stages_of(family, variant):
+                yield pytest.param(family, banks, variant, stage, id=f"{family.name}-{variant.value}-{stage}")
+
+
+@pytest.mark.parametrize(("family", "banks", "variant", "stage"), list(sessions()))
 def test_a_bank_killed_at_any_stage_is_in_the_sum_exactly_if_its_input_had_left(
-    consortium_of, tmp_path, variant, stage
+    consortium_of, tmp_path, family, banks, variant, stage
 ):
-    coordinator, parties = consortium_of(5, variant=variant, colluding=2, kill={3: STAGES[stage]}, steps=3)
+    everybody, lost = list(range(banks)), banks - 2
+    rest = [place for place in everybody if place != lost]
+    stages = stages_of(family, variant)
+    had_left = stages.index(stage) > stages.index(family.input_stage.value)
+    coordinator, parties = consortium_of(
+        banks,
+        variant=variant,
+        colluding=2 if family is SECAGG else 0,
+        kill={lost: stage},
+        steps=3,
+        protocol=family.name,
+    )
     told, err = lines(coordinator)
     assert coordinator.returncode == 0, err
     first, second, third = (line["report"] for line in told)
-    included = [0, 1, 2, 3, 4] if stage in ("confirm", "unmask") else [0, 1, 2, 4]
-    assert first["included"] == [0, 1, 2, 3, 4]
-    assert (second["included"], second["dropped"]) == (included, {"3": stage})
-    assert (third["included"], third["absent"]) == ([0, 1, 2, 4], [3])
+    included = everybody if had_left else rest
+    assert first["included"] == everybody
+    assert (second["included"], second["dropped"]) == (included, {str(lost): stage})
+    assert (third["included"], third["absent"]) == (rest, [lost])
     assert all(report["seconds"] < DEADLINE for report in (first, second, third))
     model = (tmp_path / "coordinator.model").read_bytes()
-    assert json.loads(model)["sums"] == [31, sum(2**place for place in included), 0b10111]
-    first_without = 3 if stage in ("confirm", "unmask") else 2
+    assert json.loads(model)["sums"] == [sum(2**place for place in who) for who in (everybody, included, rest)]
     warned = [lines(process)[1] for process in parties]
-    assert [line.count("\n") for line in warned] == [1, 1, 1, 0, 1]
-    assert all(line.startswith(f"step {first_without}: since the last sum party 3 left") for line in warned if line)
-    assert [process.returncode for process in parties] == [0, 0, 0, -9, 0]
-    assert all((tmp_path / f"bank-{place}.model").read_bytes() == model for place in (0, 1, 2, 4))
+    assert [line.count("\n") for line in warned] == [place != lost for place in everybody]
+    start = f"step {3 if had_left else 2}: since the last sum party {lost} left"
+    assert all(line.startswith(start) for line in warned if line)
+    assert [process.returncode for process in parties] == [-9 if place == lost else 0 for place in everybody]
+    assert all((tmp_path / f"bank-{place}.model").read_bytes() == model for place in rest)
 
 
-@pytest.mark.parametrize("stage", ["advertise", "share", "masked-input", "confirm", "unmask"])
+@pytest.mark.parametrize("stage", stages_of(SECAGG, Variant.ACTIVE))
 def test_below_the_threshold_every_bank_is_told_keeps_no_secret_and_holds_the_last_model(
     consortium_of, tmp_path, stage
 ):
-    gone = {1: STAGES[stage], 3: STAGES[stage]}
+    gone = {1: stage, 3: stage}
     coordinator, parties = consortium_of(5, variant=Variant.ACTIVE, colluding=2, kill=gone, steps=3)
     told, err = lines(coordinator)
     assert coordinator.returncode == 1

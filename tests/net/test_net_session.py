@@ -9,9 +9,10 @@ import trio
 
 from net.config import PartyTerms, dump_consortium
 from net.errors import CoordinatorNotThere, NoResult, NotAdmitted, NotTheCoordinator, PartyRefused, TooFewParties
-from net.party import Happened
+from net.events import Happened
 from net.policy import ASSEMBLE, Policy, RoundPolicy
 from protocols.errors import AbortReason, DropReason
+from protocols.families import FAMILIES
 from protocols.machine import Aborted, Finished
 from protocols.messages import Round
 
@@ -277,5 +278,17 @@ async def test_a_coordinator_that_is_started_when_all_is_done_gives_a_lost_bank_
     assert not talk.banks[2].config.payload.exists() or talk.banks[2].config.payload.read_bytes() != payload
     talk.banks[2].kill_at, talk.banks[2].error = None, None
     assert await talk.run(steps=2) == payload
+    assert all(bank.error is None for bank in talk.banks)
+    assert all(bank.config.payload.read_bytes() == payload for bank in talk.banks)
+
+
+@pytest.mark.skipif("committee" not in FAMILIES, reason="this version has no committee")
+async def test_members_that_only_aggregate_contribute_nothing_and_hold_the_same_payload(loopback):
+    aggregators = ("bank-3", "bank-4", "bank-5", "bank-6")
+    talk = loopback(7, protocol="committee", aggregators=aggregators)
+    for bank in talk.banks[3:]:
+        bank.workload.place = None  # it would fail if it were asked for a contribution
+    payload = await talk.run(steps=2)
+    assert sums(payload) == [7, 7]
     assert all(bank.error is None for bank in talk.banks)
     assert all(bank.config.payload.read_bytes() == payload for bank in talk.banks)

@@ -226,6 +226,14 @@ def test_a_large_message_comes_back_and_only_in_its_one_encoding() -> None:
             CODEC.decode(spoiled)
 
 
+@pytest.mark.parametrize("size", [0, 255, 256, 2**16 - 1, 2**16, 2**16 + 1, LARGEST_TREE + 1])
+def test_a_message_is_what_msgpack_writes_however_large_its_last_field(size: int) -> None:
+    signature, sum_ = bytes(64), bytes(size)
+    written = msgpack.packb([1, "Result", [b"\x05", signature, sum_]])
+    assert CODEC.encode(Result(parties(0, 2), signature, sum_)) == written
+    assert CODEC.decode(written) == Result(parties(0, 2), signature, sum_)
+
+
 def test_a_large_message_with_more_than_bytes_behind_its_other_fields_comes_back_too() -> None:
     message = Result(parties(0, 1, 2), bytes(64), LARGE.masked)
     assert CODEC.decode(CODEC.encode(message)) == message

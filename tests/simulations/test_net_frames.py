@@ -79,7 +79,9 @@ class Wire:
                     nursery.start_soon(self._take_part, party, Peer(there))
                 machine: Any = self.seats.machine(SERVER)
                 family, limits = self.seats.family, Limits(LARGE, LARGE, LARGE)
-                collecting = Collecting(family, machine, 1, peers, self.room, limits=limits, settle=self._settle)  # type: ignore[arg-type]
+                collecting = Collecting(
+                    family, machine, 1, peers, self.room, limits=limits, absent=frozenset(), settle=self._settle
+                )  # type: ignore[arg-type]
                 await collecting.run(Policy(RoundPolicy(20.0)))
                 nursery.cancel_scope.cancel()
 

@@ -20,8 +20,8 @@ from fl_integration.training import TrainingError
 from fl_integration.workload import TabularWorkload, initial_payload
 from mpc.randomness import SystemRandomness
 from net.config import load_consortium, load_party
-from net.contributing import BeforeSend
 from net.errors import NetError
+from net.events import BeforeSend
 from net.party import run_party
 from veilsum import cli
 from veilsum.join import own_table
@@ -89,11 +89,12 @@ class Place:
         self.ok("identity", "new", name, "--out", self.path(name))
         return self.path(name)
 
-    def create(self, members: list[str], coordinator: str = "hub", **options: object) -> Said:
+    def create(self, members: list[str], coordinator: str | None = "hub", **options: object) -> Said:
         chosen = {"colluding": 0, "losses": 1, "rounds": 1, "out": self.consortium, **options}
         cards = [self.path(name, f"{name}.card") for name in members]
+        head = ["--coordinator", self.path(coordinator, f"{coordinator}.card")] if coordinator else []
         return command(
-            "consortium", "create", "--members", *cards, "--coordinator", self.path(coordinator, f"{coordinator}.card"),
+            "consortium", "create", "--members", *cards, *head,
             "--schema", self.path("model.toml"), *_as_words(chosen),
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""docs/bank.md, walked by five banks in five folders with its own commands, to a file of scores at each."""
+"""docs/bank.md and docs/mesh-of-banks.md, walked by banks in folders of their own with the pages' own commands."""
 
 import os
 import re
@@ -14,12 +14,15 @@ import pytest
 
 from fl_integration import synthetic
 from fl_integration.workload import State
+from veilsum.demo.files import free_addresses
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/bank.md").read_text()
+MESH_PAGE = (ROOT / "docs/mesh-of-banks.md").read_text()
 BANKS = [f"bank-{number}" for number in range(1, 6)]
+MESH_BANKS = BANKS[:4]
 PORT = "7311"
 
 
@@ -32,8 +35,8 @@ class Block:
     commands: str
 
 
-def blocks() -> Iterator[Block]:
-    for words, commands in re.findall(r"^```sh (.*?)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE):
+def blocks(page: str = PAGE) -> Iterator[Block]:
+    for words, commands in re.findall(r"^```sh (.*?)\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
         who, _, how = words.partition(", ")
         yield Block(who, how, commands)
 
@@ -69,9 +72,12 @@ def shell(office):
     running: list[subprocess.Popen[str]] = []
     path = f"{office / 'bin'}{os.pathsep}{os.environ['PATH']}"
     port = free_port()
+    addresses = dict(zip(BANKS, map(str, free_addresses(len(BANKS))), strict=True))
 
     def run(folder: str, commands: str) -> "subprocess.Popen[str]":
-        environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "BANK": folder}
+        peers = " ".join(f"--peer {bank}={addresses[bank]}" for bank in MESH_BANKS if bank != folder)
+        ours = {"BANK": folder, "LISTEN": addresses.get(folder, ""), "PEERS": peers}
+        environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), **ours}
         running.append(
             subprocess.Popen(
                 ["sh", "-e", "-c", commands.replace(PORT, port)],
@@ -122,6 +128,18 @@ def test_the_page_leads_five_banks_to_one_model_and_their_scores(office, shell):
         assert (scores[0], len(scores)) == ("score", 51)
         assert not list((office / bank).glob("*.key"))
     assert not list((office / "exchange").glob("*.key"))
+
+
+def test_the_page_of_the_mesh_leads_four_banks_to_one_model_and_nobody_coordinates(office, shell):
+    for block in blocks(MESH_PAGE):
+        banks = MESH_BANKS[:1] if block.who == "first bank" else MESH_BANKS
+        if block.how == "all at once":
+            done([shell(folder, block.commands) for folder in banks])
+        else:
+            for folder in banks:
+                done([shell(folder, block.commands)])
+    (model,) = {(office / bank / "model.npz").read_bytes() for bank in MESH_BANKS}
+    assert [entry["parties"] for entry in State.load(model).history] == [4] * 3
 
 
 def test_every_command_of_the_ceremony_is_on_the_page():

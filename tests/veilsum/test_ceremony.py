@@ -151,6 +151,7 @@ def test_the_protocol_and_what_belongs_to_it_are_in_the_file_and_shown(place):
     [
         ({"protocol": "secsum"}, "secsum"),
         ({"aggregators": "a"}, "aggregators belong to the protocol 'committee'"),
+        ({"protocol": "lightsecagg", "rounds-per-epoch": 2}, "lightsecagg has no epochs"),
         ({"rounds-per-epoch": 1001}, "rounds_per_epoch is a number from 1 to 1000"),
     ],
 )
@@ -165,7 +166,7 @@ def test_a_protocol_that_finds_no_numbers_refuses_the_terms_with_its_remedy(plac
         raise ValueError("plan for fewer losses")
 
     place.consortium.unlink()
-    monkeypatch.setattr("veilsum.ceremony.agreement.family_of", lambda name: replace(SECAGG, numbers=none_fit))
+    monkeypatch.setattr("veilsum.ceremony.agreement.family_of", lambda *_: replace(SECAGG, numbers=none_fit))
     assert "secagg among 4 members: plan for fewer losses" in place.create(["a", "b", "c", "d"]).complaint
     assert not place.consortium.exists()
 
@@ -281,6 +282,75 @@ def test_an_own_file_is_not_overwritten_and_an_address_is_checked(place, veilsum
     assert "already" in again.complaint
     wrong = veilsum(*words, place.path("a", "data.csv"), "--out", place.path("y.toml"), "--address", "nowhere")
     assert (wrong.status, "host:port" in wrong.complaint) == (2, True)
+
+
+# --- a mesh ---
+
+
+@pytest.fixture
+def mesh(place):
+    """Members a, b and c, who have no coordinator."""
+    place.consortium.unlink()
+    said = place.create(["a", "b", "c"], coordinator=None, protocol="mesh", losses=0)
+    assert said.status == 0, said
+    assert "mesh: stands 0 colluding and 0 lost" in said.out
+    return place
+
+
+def member_file(mesh, name, *words):
+    out = mesh.path(name, "party.toml")
+    own = ["--identity", mesh.path(name), "--data", mesh.path(name, "data.csv"), "--out", out]
+    return out, ["party", "init", "--consortium", mesh.consortium, *own, *words]
+
+
+def test_a_commented_file_of_a_mesh_says_where_we_and_the_others_are(mesh, veilsum):
+    file, words = member_file(
+        mesh, "b", "--listen", "127.0.0.1:99", "--peer", "a=a.example:1", "--peer", "c=c.example:2"
+    )
+    mesh.ok(*words)
+    config = load_party(file)
+    assert config.address is None
+    assert str(config.mesh.listen) == "127.0.0.1:99"
+    assert {name: str(at) for name, at in config.mesh.peers.items()} == {"a": "a.example:1", "c": "c.example:2"}
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ([], "--peer a=HOST:PORT is missing"),
+        (["--peer", "a=h:1", "--peer", "z=h:1"], "--peer z: no member of consortium"),
+        (["--peer", "a"], "--peer: '' is no address"),
+        (["--peer", "a=h:1", "--address", "h:1"], "--address is a coordinator's, and a mesh has none"),
+    ],
+)
+def test_a_place_in_a_mesh_that_does_not_fit_is_refused(mesh, veilsum, words, why):
+    file, command = member_file(mesh, "b", *words)
+    said = veilsum(*command)
+    assert (said.status, why in said.complaint) == (2, True), said
+    assert not file.exists()
+
+
+def test_the_addresses_of_members_do_not_belong_where_a_coordinator_is(place, veilsum):
+    _, command = member_file(place, "b", "--peer", "a=h:1")
+    assert "belong to a mesh" in veilsum(*command).complaint
+
+
+def test_a_mesh_has_no_coordinators_file_and_no_coordinators_card(mesh, veilsum):
+    words = ["--consortium", mesh.consortium, "--identity", mesh.path("hub"), "--out", mesh.path("x.toml")]
+    assert "is a mesh and has no coordinator" in veilsum("coordinator", "init", *words).complaint
+    mesh.consortium.unlink()
+    assert "leave its card out" in mesh.create(["a", "b", "c"], protocol="mesh", losses=0).complaint
+    assert "secagg needs a coordinator" in mesh.create(["a", "b", "c"], coordinator=None, losses=0).complaint
+
+
+def test_a_check_in_a_mesh_tries_our_port_and_those_whom_we_dial(mesh, veilsum):
+    file, command = member_file(mesh, "b", "--listen", "127.0.0.1:0", "--peer", "a=127.0.0.1:1")
+    mesh.ok(*command)
+    said = veilsum("check", file)
+    assert lines(said) == {
+        "consortium": True, "identity": True, "data": True, "model": True, "port": True, "reachability": False,
+    }  # fmt: skip
+    assert "nobody answers at 127.0.0.1:1: is a running" in said.out
 
 
 # --- the check ---

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from protocols.families import FAMILIES
+from protocols.secagg.family import SECAGG
+
 ROOT = Path(__file__).parents[2]
 # a test run in the background of a shell ignores SIGINT, and what it starts would too
 HEARS_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
@@ -86,6 +89,20 @@ def test_a_bank_that_is_killed_is_in_the_sum_exactly_when_its_input_had_left(tmp
     assert second["dropped"] == [{"bank": "bank-4", "stage": stage}]
     assert (third["included"], third["dropped"], third["absent"]) == (without, [], ["bank-4"])
     assert results["exact"]
+
+
+@pytest.mark.parametrize(
+    "family", [family for family in FAMILIES.values() if family is not SECAGG], ids=lambda one: one.name
+)
+def test_every_protocol_runs_and_loses_a_bank_where_inputs_leave(tmp_path, family):
+    results = run(tmp_path, "--banks", "4", "--rounds", "2", "--protocol", family.name)
+    first, second = results["rounds"]
+    assert results["protocol"] == family.name
+    assert (first["included"], first["dropped"]) == (EVERYBODY[:4], [])
+    assert second["included"] == EVERYBODY[:3]
+    assert second["dropped"] == [{"bank": "bank-4", "stage": family.input_stage.value}]
+    assert results["exact"]
+    assert all(one["bytes_up_per_bank"] > 0 for one in results["rounds"])
 
 
 def test_a_network_is_trained_the_same_way(tmp_path):

@@ -26,7 +26,7 @@ def create(
     out: Path,
     *,
     members: Sequence[Path],
-    coordinator: Path,
+    coordinator: Path | None,
     schema: Path | None,
     plan: Path | None = None,
     colluding: int,
@@ -38,13 +38,14 @@ def create(
     aggregators: Sequence[str] = (),
     rounds_per_epoch: int = 1,
 ) -> Consortium:
-    """Writes the file, unsigned. The coordinator's own card among those of the members is left out of them.
+    """Writes the file, unsigned. The coordinator's own card among those of the members is left out of them; a mesh has
+    none.
 
     schema: model.toml, or what `mean_table` wrote, which says model and rounds itself. plan: in its place, plan.toml,
     for a training that another framework runs. aggregators: names of members, of a committee.
     Raises Fault, WrongUsage, ConfigError: among them where colluding + 2 losses is not below the number of members.
     """
-    head = load_card(coordinator)
+    head = None if coordinator is None else load_card(coordinator)
     cards = [card for card in map(load_card, members) if card != head]
     try:
         consortium = Consortium(
@@ -98,7 +99,9 @@ def numbers_of(consortium: Consortium) -> Mapping[str, int]:
         raise Fault(f"this version does not run {consortium.protocol}: use one of {', '.join(FAMILIES)}")
     params = consortium.params(consortium.subject(bytes(32)), VectorSpec(1, M31), bytes(32))
     try:
-        return family_of(consortium.protocol).numbers(params, len(consortium.members))
+        return family_of(consortium.protocol, consortium.rounds_per_epoch).numbers(params, len(consortium.members))
+    except KeyError as exc:
+        raise Fault(f"{consortium.protocol} has no epochs: leave --rounds-per-epoch out") from exc
     except ValueError as exc:
         raise Fault(f"{consortium.protocol} among {len(consortium.members)} members: {exc}") from exc
 
@@ -107,17 +110,18 @@ def described(consortium: Consortium) -> Iterator[str]:
     """What a person checks before signing, line by line. Raises Fault."""
     numbers = ", ".join(f"{name} = {value}" for name, value in numbers_of(consortium).items())
     floor = smallest_cohort(consortium.colluding)
+    beside = "" if consortium.coordinator is None else " with the coordinator"
     yield (
         f"{consortium.name}, version {consortium.version}: {len(consortium.members)} members, {numbers} "
-        f"({consortium.protocol}: stands {consortium.colluding} colluding with the coordinator and {consortium.losses} "
-        f"lost; a sum covers {floor} members or more)"
+        f"({consortium.protocol}: stands {consortium.colluding} colluding{beside} and {consortium.losses} lost; "
+        f"a sum covers {floor} members or more)"
     )
     if consortium.aggregators:
         yield f"{', '.join(consortium.aggregators)}: aggregate, and contribute nothing"
     if consortium.rounds_per_epoch > 1:
         yield f"{consortium.rounds_per_epoch} rounds follow one exchange of keys"
     yield f"digest {consortium.digest.hex()[:32]}: the same at everybody, whoever has signed"
-    for card in (consortium.coordinator, *consortium.members):
+    for card in consortium.cards:
         yield f"{card.name}: {spoken(card.verify_key)}{_mark(consortium, card)}"
 
 

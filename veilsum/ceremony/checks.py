@@ -1,16 +1,17 @@
 """`veilsum check`: what would fail tonight, found out now. Nothing is sent but a handshake."""
 
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
 
 from fl_integration.training import TrainingConfig
 from fl_integration.workload import State
-from net.config import CoordinatorConfig, PartyConfig, load_consortium, load_coordinator, load_party
+from net.config import CoordinatorConfig, MeshConfig, PartyConfig, load_consortium, load_coordinator, load_party
 from net.control import LARGEST_CLOCK_GAP
-from net.probe import knock, try_to_listen
+from net.membership import Membership
+from net.probe import knock, knock_at_peer, try_to_listen
 from net.store import read_keys, read_payload
 from protocols.roster import Card
 from veilsum.errors import Fault
@@ -37,23 +38,51 @@ def check(file: Path) -> Iterator[Finding]:
 
 
 def _check_party(config: PartyConfig) -> Iterator[Finding]:
+    yield _finding("consortium", lambda: _consortium_line(config.consortium))
+    yield _finding("identity", lambda: _member_line(config))
+    yield _finding("data", lambda: _data_line(config))
+    yield _finding("model", lambda: _model_line(config.payload, config.consortium))
+    yield from _check_coordinators_place(config) if config.mesh is None else _check_mesh(config, config.mesh)
+
+
+def _check_coordinators_place(config: PartyConfig) -> Iterator[Finding]:
     clock: list[float] = []
 
     def reach() -> str:
         clock.append(knock(config))
         return f"the coordinator at {config.address} shook hands with us"
 
-    yield _finding("consortium", lambda: _consortium_line(config.consortium))
-    yield _finding("identity", lambda: _member_line(config))
-    yield _finding("data", lambda: _data_line(config))
-    yield _finding("model", lambda: _model_line(config.payload, config.consortium))
     yield _finding("reachability", reach)
-    yield _finding("clock", lambda: _clock_line(clock))
+    yield _finding("clock", lambda: _clock_line(clock, "the coordinator"))
+
+
+def _check_mesh(config: PartyConfig, mesh: MeshConfig) -> Iterator[Finding]:
+    """Our port, and those whom we dial: they must be running for this."""
+
+    def listen() -> str:
+        try_to_listen(mesh.listen)
+        return f"{mesh.listen} is free"
+
+    yield _finding("port", listen)
+    for card in _dialled(config):
+        yield _finding("reachability", partial(_peer_line, config, card))
+
+
+def _dialled(config: PartyConfig) -> Sequence[Card]:
+    try:
+        member = Membership.of(config)
+    except FOR_PEOPLE:
+        return ()  # found at the consortium, or at the identity
+    return member.consortium.members[: member.me]
+
+
+def _peer_line(config: PartyConfig, card: Card) -> str:
+    return f"{card.name} shook hands with us, its clock is {_clock_line([knock_at_peer(config, card)], card.name)}"
 
 
 def _check_coordinator(config: CoordinatorConfig) -> Iterator[Finding]:
     def listen() -> str:
-        try_to_listen(config)
+        try_to_listen(config.listen)
         return f"{config.listen} is free"
 
     yield _finding("consortium", lambda: _consortium_line(config.consortium))
@@ -84,7 +113,7 @@ def _member_line(config: PartyConfig) -> str:
 
 
 def _coordinator_line(config: CoordinatorConfig) -> str:
-    card, keys = load_consortium(config.consortium).coordinator, read_keys(config.identity)
+    card, keys = load_consortium(config.consortium).head, read_keys(config.identity)
     if keys.identity.verify_key != card.verify_key:
         raise Fault(f"{config.identity} is not the identity of the coordinator in {config.consortium}")
     return _owned(card, keys.tls_root.belongs_to(card.tls_root), config.identity)
@@ -119,22 +148,20 @@ def _model_line(path: Path, consortium: Path) -> str:
     return f"{path} is after round {state.fl_round - 1} of {state.rounds}"
 
 
-def _clock_line(clock: list[float]) -> str:
+def _clock_line(clock: list[float], whose: str) -> str:
     if not clock:
-        raise Fault("not known before the coordinator can be reached")
+        raise Fault(f"not known before {whose} can be reached")
     gap = round(clock[0])
     if abs(gap) > LARGEST_CLOCK_GAP:
         side = "ahead of" if gap > 0 else "behind"
-        raise Fault(f"our clock is {abs(gap)} s {side} the coordinator's: set both")
-    return f"within {LARGEST_CLOCK_GAP // 60} minutes of the coordinator's"
-
-
-_COORDINATORS_OWN: Final = {"listen", "policy"}
+        raise Fault(f"our clock is {abs(gap)} s {side} {whose}'s: set both")
+    return f"within {LARGEST_CLOCK_GAP // 60} minutes of {whose}'s"
 
 
 def _is_coordinators(file: Path) -> bool:
-    """By the keys that only its file has; a file that cannot be read is left to the loader to complain about."""
+    """By the keys that its file has; a file that cannot be read is left to the loader to complain about."""
     try:
-        return bool(_COORDINATORS_OWN & tomllib.loads(file.read_text(encoding="utf-8")).keys())
+        keys = tomllib.loads(file.read_text(encoding="utf-8")).keys()
     except (OSError, ValueError):
         return False
+    return bool({"listen", "policy"} & keys) and not {"terms", "peers"} & keys

@@ -2,17 +2,18 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fl_integration.tabular import load_table
 from fl_integration.training import TrainingConfig
 from net.config import DEFAULT_PATIENCE, Address, load_consortium
 from net.policy import Policy
-from protocols.roster import Card, Consortium
+from protocols.roster import Card, Consortium, ConsortiumError
 from protocols.session import SMALLEST_COHORT
 from veilsum.ceremony.files import require_new, write_new
 from veilsum.ceremony.identity import Identity, load_identity
-from veilsum.ceremony.toml import literal
+from veilsum.ceremony.toml import literal, toml_key
 from veilsum.errors import Fault, WrongUsage
 from veilsum.join import means_of
 
@@ -22,16 +23,39 @@ _PARTY = """\
 
 consortium = {consortium}  # the public file, equal everywhere
 identity = {identity}  # never leaves this machine; mode 0600
-address = {address}  # where the coordinator listens; this process only dials out
+{place}
 {data}
 payload = {payload}  # the model: written whole after every step
-patience = {patience}  # seconds to look for the coordinator before giving up
+patience = {patience}  # seconds to look for {others} before giving up
 
 [terms]  # this bank's own conditions; a session outside them is refused before anything leaves
-max_colluding = {colluding}  # so many members may side with the coordinator and still learn only a sum
+max_colluding = {colluding}  # so many members may {side} and still learn only a sum
 cohort = {cohort}  # the fewest banks that this one agrees to be summed with
-variant = "active"  # stands a coordinator that lies; nothing else is accepted
-"""
+variant = "active"  # stands {liar} that lies; nothing else is accepted
+{peers}"""
+
+_COORDINATED = {
+    "place": "address = {address}  # where the coordinator listens; this process only dials out",
+    "others": "the coordinator",
+    "side": "side with the coordinator",
+    "liar": "a coordinator",
+    "peers": "",
+}
+
+_MESH = {
+    "place": "listen = {listen}  # the one open port: members after us in the consortium's file dial in",
+    "others": "enough members",
+    "side": "work together",
+    "liar": "a member",
+    "peers": """
+[peers]  # where the others listen; this process dials those before it in the consortium's file
+{peers}
+
+[policy]  # how long to wait; a bank that is not there in time is left out of that sum, and may join the next
+patience = {seconds}  # seconds, in each round of a session
+attempts = {attempts}  # how often one training step is tried before this process gives up
+""",
+}
 
 _DATA = """\
 data = {data}  # this bank's rows, .csv or .csv.gz: read here, sent nowhere
@@ -52,13 +76,23 @@ attempts = {attempts}  # how often one training step is tried before this proces
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where processes are found, as a person said it. port: where nothing was said."""
+
+    address: Address | None
+    listen: Address | None
+    peers: Sequence[tuple[str, Address]]
+    port: int
+
+
 def write_party(
     out: Path,
     *,
     consortium: Path,
     identity: Path,
     data: Path | None,
-    address: Address,
+    found: Found,
     label: str | None,
     positive: str | None,
 ) -> None:
@@ -70,14 +104,41 @@ def write_party(
     text = _PARTY.format(
         consortium=_path(consortium, folder),
         identity=_path(own.key_file, folder),
-        address=literal(str(address)),
         data=_source(agreed, own.card, consortium, data, label, positive, folder),
         payload=literal("model.npz"),
         patience=DEFAULT_PATIENCE,
         colluding=agreed.colluding,
         cohort=SMALLEST_COHORT,
+        **(_coordinated(found) if agreed.coordinator else _among_peers(agreed, own.card, found)),
     )
     write_new(out, text)
+
+
+def _coordinated(found: Found) -> dict[str, str]:
+    """The lines of the file that say where the coordinator is."""
+    if found.listen is not None or found.peers:
+        raise WrongUsage("--listen and --peer belong to a mesh: this consortium has a coordinator, give its --address")
+    address = found.address or Address("127.0.0.1", found.port)
+    return {**_COORDINATED, "place": _COORDINATED["place"].format(address=literal(str(address)))}
+
+
+def _among_peers(agreed: Consortium, own: Card, found: Found) -> dict[str, str]:
+    """The lines that say where we listen and where the others do."""
+    if found.address is not None:
+        raise WrongUsage("--address is a coordinator's, and a mesh has none: give --listen and --peer NAME=HOST:PORT")
+    names = [card.name for card in agreed.members]
+    given = dict(found.peers)
+    if unknown := [name for name in given if name not in names]:
+        raise WrongUsage(f"--peer {unknown[0]}: no member of {agreed.name}, which are {', '.join(names)}")
+    if missing := [name for name in names[: names.index(own.name)] if name not in given]:
+        raise WrongUsage(f"--peer {missing[0]}=HOST:PORT is missing: this member dials it")
+    listen, policy = found.listen or Address("0.0.0.0", found.port), Policy()  # all interfaces, as asked
+    peers = "\n".join(f"{toml_key(name)} = {literal(str(given[name]))}" for name in names if name in given)
+    return {
+        **_MESH,
+        "place": _MESH["place"].format(listen=literal(str(listen))),
+        "peers": _MESH["peers"].format(peers=peers, seconds=policy.default.patience, attempts=policy.attempts),
+    }
 
 
 def _source(
@@ -111,7 +172,7 @@ def write_coordinator(out: Path, *, consortium: Path, identity: Path, listen: Ad
     """Raises Fault, ConfigError."""
     require_new(out)
     agreed, own = load_consortium(consortium), load_identity(identity)
-    _require_among([agreed.coordinator], own, consortium)
+    _require_among([_head(agreed, consortium)], own, consortium)
     folder, policy = out.absolute().parent, Policy()
     text = _COORDINATOR.format(
         consortium=_path(consortium, folder),
@@ -122,6 +183,13 @@ def write_coordinator(out: Path, *, consortium: Path, identity: Path, listen: Ad
         attempts=policy.attempts,
     )
     write_new(out, text)
+
+
+def _head(agreed: Consortium, file: Path) -> Card:
+    try:
+        return agreed.head
+    except ConsortiumError as exc:
+        raise Fault(f"{file}: {exc}") from exc
 
 
 def parse_address(text: str, option: str) -> Address:

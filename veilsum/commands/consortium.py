@@ -35,10 +35,13 @@ def schema(
 @app.command(cls=ManyMembers)
 def create(
     members: Annotated[list[Path], typer.Option(metavar="CARD...", help="The banks' cards.", show_default=False)],
-    coordinator: Annotated[Path, typer.Option(metavar="CARD", help="The coordinator's card.", show_default=False)],
     colluding: Annotated[int, typer.Option(min=0, help="Banks that may side with the coordinator.")],
     losses: Annotated[int, typer.Option(min=0, help="Banks that may be lost in a round.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The new consortium.toml.", show_default=False)],
+    coordinator: Annotated[
+        Path | None,
+        typer.Option(metavar="CARD", help="The coordinator's card; none in a mesh.", show_default=False),
+    ] = None,
     schema: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="What was agreed on.", show_default=False)
     ] = None,

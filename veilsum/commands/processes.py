@@ -65,7 +65,20 @@ def init_party(
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Your table, .csv or .csv.gz.", show_default=False)
     ] = None,
-    address: Annotated[str, typer.Option(metavar="HOST:PORT", help="The coordinator's.")] = f"127.0.0.1:{PORT}",
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help=f"The coordinator's (else 127.0.0.1:{PORT}).", show_default=False),
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help=f"In a mesh: our own (else 0.0.0.0:{PORT}).", show_default=False),
+    ] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=HOST:PORT", help="In a mesh: another member's. Given again for each.", show_default=False
+        ),
+    ] = None,
     label: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Where your file names it otherwise than the schema.")
     ] = None,
@@ -75,14 +88,20 @@ def init_party(
     out: Annotated[Path, typer.Option(metavar="FILE", help="A new file.")] = Path("party.toml"),
 ) -> None:
     """Write a commented party.toml, once your identity, your table and the consortium's file agree."""
-    from veilsum.ceremony.own_files import parse_address, write_party
+    from veilsum.ceremony.own_files import Found, parse_address, write_party
 
+    found = Found(
+        address=None if address is None else parse_address(address, "--address"),
+        listen=None if listen is None else parse_address(listen, "--listen"),
+        peers=[(name, parse_address(at, "--peer")) for name, _, at in (one.partition("=") for one in peer or [])],
+        port=PORT,
+    )
     write_party(
         out,
         consortium=consortium,
         identity=identity,
         data=data,
-        address=parse_address(address, "--address"),
+        found=found,
         label=label,
         positive=positive,
     )

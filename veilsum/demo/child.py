@@ -2,47 +2,36 @@
 
     python -m veilsum.demo.child coordinator CONFIG RECORDING
     python -m veilsum.demo.child party CONFIG RECORDING BANK [STAGE]
+    python -m veilsum.demo.child reporter CONFIG RECORDING BANK
 
-The coordinator reports on standard output, one JSON object a line. Whatever else is to be said goes to standard error.
+The coordinator, and in a mesh one bank in its place, reports on standard output, one JSON object a line. Whatever else
+is to be said goes to standard error.
 """
 
 import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from veilsum.demo.guard import die_with_parent
 from veilsum.demo.options import FIRST_LOSS
 
+if TYPE_CHECKING:
+    from net.report import OnReport, SessionReport
+
 
 def _coordinate(config: str, recording: str) -> None:
-    from net.config import load_consortium, load_coordinator
-    from net.coordinator import SessionReport
-    from protocols.errors import PartyId
+    from net.config import load_coordinator
     from veilsum.demo.recording import RecordedCoordinator, Recording
     from veilsum.join import serve
 
     own = load_coordinator(Path(config))
-    members = load_consortium(own.consortium).members
-
-    def names(parties: Any) -> list[str]:
-        return [members[PartyId(party)].name for party in sorted(parties)]
-
-    def on_report(report: SessionReport) -> None:
-        _report(
-            step=report.fl_round,
-            included=names(report.included),
-            dropped={members[party].name: stage.value for party, (stage, _) in sorted(report.dropped.items())},
-            absent=names(report.absent),
-            bytes_up=max((report.bytes_up[party] for party in report.included), default=0),
-            seconds=report.seconds,
-        )
-
     serve(
         own,
-        on_report=on_report,
+        on_report=_reporting(own.consortium, lambda report: max(report.bytes_up[party] for party in report.included)),
         on_listening=lambda host, port: _report(host=host, port=port),
         wrap=lambda workload: RecordedCoordinator(workload, Recording(Path(recording))),
     )
@@ -64,16 +53,54 @@ def _take_part(config: str, recording: str, bank: str, stage: str | None = None)
     )
 
 
+def _take_part_and_report(config: str, recording: str, bank: str) -> None:
+    from net.config import load_party
+    from veilsum.demo.recording import RecordedReporter, Recording
+    from veilsum.join import contribute
+
+    own = load_party(Path(config))
+    contribute(
+        own,
+        on_report=_reporting(own.consortium, lambda report: sum(report.bytes_down.values())),
+        wrap=lambda workload: RecordedReporter(workload, Recording(Path(recording)), bank),
+    )
+
+
+def _reporting(consortium: Path, bytes_up: "Callable[[SessionReport], int]") -> "OnReport":
+    """bytes_up: that one included bank sent, of a session with a sum."""
+    from net.config import load_consortium
+    from protocols.errors import PartyId
+
+    members = load_consortium(consortium).members
+
+    def names(parties: Any) -> list[str]:
+        return [members[PartyId(party)].name for party in sorted(parties)]
+
+    def on_report(report: "SessionReport") -> None:
+        _report(
+            step=report.fl_round,
+            included=names(report.included),
+            dropped={members[party].name: stage.value for party, (stage, _) in sorted(report.dropped.items())},
+            absent=names(report.absent),
+            bytes_up=bytes_up(report) if report.included else 0,
+            seconds=report.seconds,
+        )
+
+    return on_report
+
+
 def _report(**event: Any) -> None:
     sys.stdout.write(json.dumps(event) + "\n")
     sys.stdout.flush()
 
 
 def _run(role: str, *arguments: str) -> None:
-    if role == "coordinator":
-        _coordinate(*arguments)
-    else:
-        _take_part(*arguments)
+    roles: dict[str, Callable[..., None]] = {
+        "coordinator": _coordinate,
+        "party": _take_part,
+        "reporter": _take_part_and_report,
+    }
+    roles[role](*arguments)
 
 
 def main() -> int:

@@ -1,7 +1,10 @@
 """The demo's consortium on disk: fresh identities, the public file of all, each process's own file and table."""
 
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from mpc.randomness import SystemRandomness
 from net.config import (
     Address,
     CoordinatorConfig,
+    MeshConfig,
     PartyConfig,
     PartyTerms,
     dump_consortium,
@@ -27,6 +31,7 @@ from veilsum.errors import WrongUsage
 MAX_WEIGHT = 16
 PATIENCE = 60.0  # seconds: a bank that is killed is noticed at once, this is for machines that are busy with it all
 COORDINATOR = "coordinator"
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ def write_tables(place: Workplace, plan: Plan, tables: Sequence[pd.DataFrame], h
 
 def write_consortium(place: Workplace, plan: Plan, training: Mapping[str, Any]) -> None:
     """The key files and consortium.toml."""
-    coordinator = _new_member(COORDINATOR, place.folder / "coordinator.key")
+    coordinator = _new_member(COORDINATOR, place.folder / "coordinator.key") if plan.has_coordinator else None
     members = tuple(_new_member(bank, place.party(bank).with_name("identity.key")) for bank in plan.banks)
     consortium = Consortium(
         name="demo",
@@ -107,20 +112,50 @@ def write_coordinator(place: Workplace, listen: Address) -> None:
     place.coordinator.write_text(dump_coordinator(config, place.folder), encoding="utf-8")
 
 
-def write_party(place: Workplace, plan: Plan, bank: str, address: Address, label: str) -> None:
-    """bank's party.toml, once it is known where the coordinator listens."""
+def write_party(place: Workplace, plan: Plan, bank: str, where: Address | MeshConfig, label: str) -> None:
+    """bank's party.toml, once it is known where the coordinator listens, or each of the banks."""
     folder = place.party(bank).parent
     config = PartyConfig(
         consortium=place.consortium,
         identity=folder / "identity.key",
         payload=folder / "model.npz",
-        address=address,
+        address=where if isinstance(where, Address) else None,
+        mesh=where if isinstance(where, MeshConfig) else None,
         data=place.table(bank),
         label=label,
         terms=PartyTerms(max_colluding=plan.colluding, variant=plan.variant),
         patience=PATIENCE,
     )
     place.party(bank).write_text(dump_party(config, folder), encoding="utf-8")
+
+
+def mesh_places(banks: Sequence[str]) -> Mapping[str, MeshConfig]:
+    """Where each bank of a mesh listens, and finds the others."""
+    addresses = dict(zip(banks, free_addresses(len(banks)), strict=True))
+    return {
+        bank: MeshConfig(
+            addresses[bank],
+            {other: address for other, address in addresses.items() if other != bank},
+            Policy(RoundPolicy(PATIENCE)),
+        )
+        for bank in banks
+    }
+
+
+def free_addresses(count: int) -> list[Address]:
+    """Where nobody listens now: below the ports that the system gives to outgoing connections, from one on that is
+    another in each process."""
+    first, span = 10_000, 20_000
+    candidates = (first + (os.getpid() * 64 + offset) % span for offset in range(span))
+    return list(islice((Address(LOOPBACK, port) for port in candidates if _is_free(port)), count))
+
+
+def _is_free(port: int) -> bool:
+    try:
+        with socket.create_server((LOOPBACK, port)):
+            return True
+    except OSError:
+        return False
 
 
 def _new_member(name: str, path: Path) -> Card:

@@ -20,7 +20,8 @@ _PLAN_FOR_NO_LOSS: Final = ("secagg", "mesh")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """colluding: c, the most that these banks and losses allow. losses: of inputs, which the consortium plans for.
+    """colluding: c, the most that these banks, losses and the protocol allow. losses: of inputs, which the
+    consortium plans for.
 
     stage: of the family's, where banks are lost. numbers: of the family, while all banks are there.
     """
@@ -65,9 +66,23 @@ def plan(options: Options) -> Plan:
     raise WrongUsage(_refusal(options, family, input_has_left))
 
 
-def _planned(options: Options, family: Family, stage: StrEnum, colluding: int, losses: int) -> Plan:
+def _planned(options: Options, family: Family, stage: StrEnum, most: int, losses: int) -> Plan:
+    """With as many colluders, `most` at the most, as the protocol has numbers for."""
+    reason = ""
+    for colluding in range(most, -1, -1):
+        try:
+            numbers = family.numbers(_params(options, family, colluding, losses), options.banks)
+        except ValueError as exc:
+            reason = str(exc)
+        else:
+            return Plan(options, family, stage, colluding, losses, numbers)
+    raise WrongUsage(f"{family.name} with {options.banks} banks of which {options.lose} are lost: {reason}")
+
+
+def _params(options: Options, family: Family, colluding: int, losses: int) -> SessionParams:
+    """Of a session of nothing: numbers follow from it, and no more."""
     nothing = bytes(32)
-    params = SessionParams(
+    return SessionParams(
         subject=Subject(nothing, 1, nothing, nothing, nothing, nothing),
         spec=VectorSpec(1, M31),
         nonce=nothing,
@@ -76,11 +91,6 @@ def _planned(options: Options, family: Family, stage: StrEnum, colluding: int, l
         protocol=family.name,
         losses=losses,
     )
-    try:
-        numbers = family.numbers(params, options.banks)
-    except ValueError as exc:
-        raise WrongUsage(f"{family.name} with {options.banks} banks of which {options.lose} are lost: {exc}") from exc
-    return Plan(options, family, stage, colluding, losses, numbers)
 
 
 def _family(options: Options) -> Family:

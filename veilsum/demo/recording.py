@@ -88,12 +88,24 @@ class RecordedCoordinator(Recorded):
     """Also writes each aggregate and each model."""
 
     def advance(self, payload: bytes, aggregate: Aggregate) -> bytes:
-        step = self.fl_round(payload)
-        following = self.workload.advance(payload, aggregate)
-        modulus = self.spec(payload).field.modulus
-        np.savez(self.recording.aggregate(step), vector=aggregate.vector, modulus=np.uint64(modulus))
-        self.recording.payload(step).write_bytes(following)
-        return following
+        return _recorded_advance(self, payload, aggregate)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedReporter(RecordedBank):
+    """A bank of a mesh that writes what a coordinator would."""
+
+    def advance(self, payload: bytes, aggregate: Aggregate) -> bytes:
+        return _recorded_advance(self, payload, aggregate)
+
+
+def _recorded_advance(recorded: Recorded, payload: bytes, aggregate: Aggregate) -> bytes:
+    step, recording = recorded.fl_round(payload), recorded.recording
+    following = recorded.workload.advance(payload, aggregate)
+    modulus = recorded.spec(payload).field.modulus
+    np.savez(recording.aggregate(step), vector=aggregate.vector, modulus=np.uint64(modulus))
+    recording.payload(step).write_bytes(following)
+    return following
 
 
 def is_exact(recording: Recording, step: int, included: Sequence[str]) -> bool:

@@ -9,11 +9,13 @@ from rich.console import Console
 from fl_integration.schema import Table
 from fl_integration.tabular import load_table
 from fl_integration.workload import evaluate, train_alone, train_pooled
-from net.config import Address
+from net.config import Address, MeshConfig
 from veilsum.demo.crew import Crew, Event
 from veilsum.demo.files import (
     COORDINATOR,
+    LOOPBACK,
     Workplace,
+    mesh_places,
     open_workplace,
     write_consortium,
     write_coordinator,
@@ -72,7 +74,8 @@ class _Demo:
         source = self._source
         write_tables(self._place, self._plan, source.tables, source.held_out)
         write_consortium(self._place, self._plan, source.training)
-        write_coordinator(self._place, Address("127.0.0.1", 0))
+        if self._plan.has_coordinator:
+            write_coordinator(self._place, Address(LOOPBACK, 0))
 
     def _load(self, path: Path) -> Table:
         source = self._source
@@ -93,7 +96,12 @@ class _Demo:
         return rounds
 
     def _sessions(self, crew: Crew) -> Iterator[Event]:
-        """Starts the processes and yields the coordinator's report of each session that ended with a sum."""
+        """Starts the processes and yields the report of each session that ended with a sum."""
+        events = self._start_coordinated(crew) if self._plan.has_coordinator else self._start_mesh(crew)
+        yield from (event for event in events if event["included"])
+
+    def _start_coordinated(self, crew: Crew) -> Iterator[Event]:
+        """The coordinator's reports."""
         place, folder = self._place, str(self._recording.folder)
         crew.start(COORDINATOR, place.log(COORDINATOR), "coordinator", str(place.coordinator), folder, reports=True)
         events = crew.events(COORDINATOR, self._lost)
@@ -104,10 +112,22 @@ class _Demo:
         address = Address(listening["host"], listening["port"])
         write_coordinator(place, address)
         for bank in self._plan.banks:
-            write_party(place, self._plan, bank, address, self._source.label)
-            stage = [self._plan.stage.value] if bank in self._lost else []
-            crew.start(bank, place.log(bank), "party", str(place.party(bank)), folder, bank, *stage)
-        yield from (event for event in events if event["included"])
+            self._start_bank(crew, bank, address)
+        return events
+
+    def _start_mesh(self, crew: Crew) -> Iterator[Event]:
+        """The reports of the first bank, which is never lost."""
+        reporter, *_ = self._plan.banks
+        for bank, where in mesh_places(self._plan.banks).items():
+            self._start_bank(crew, bank, where, reports=bank == reporter)
+        return crew.events(reporter, self._lost)
+
+    def _start_bank(self, crew: Crew, bank: str, where: Address | MeshConfig, *, reports: bool = False) -> None:
+        place, role = self._place, "reporter" if reports else "party"
+        write_party(place, self._plan, bank, where, self._source.label)
+        stage = [self._plan.stage.value] if bank in self._lost else []
+        folder = str(self._recording.folder)
+        crew.start(bank, place.log(bank), role, str(place.party(bank)), folder, bank, *stage, reports=reports)
 
     def _measure(self, event: Event) -> bool:
         exact = is_exact(self._recording, event["step"], event["included"])

@@ -1,0 +1,46 @@
+"""The report for people: a line a figure, each with what it is compared with."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+Row = tuple[str, str, str]
+Report = Mapping[str, Any]
+
+
+def show(console: Console, report: Report) -> None:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading in ("figure", "measured", "beside its floor"):
+        table.add_column(heading)
+    for row in rows(report):
+        table.add_row(*row)
+    console.print(table)
+
+
+def rows(report: Report) -> Iterator[Row]:
+    yield "AES-128-CTR", f"{report['aes_ctr_gbps']} GB/s", "is the floor of masks, one thread"
+    for row in report["mask"]:
+        name = f"add masks, {row['bits']} bits, {row['threads']} thread{'s' * (row['threads'] > 1)}"
+        yield name, f"{row['gbps']} GB/s", f"{row['ratio_to_aes']} of AES-CTR on one thread"
+    gains = report["threads"]
+    yield "two threads over one", f"{gains['two_over_one']}x", f"raw AES-CTR {gains['raw_aes_two_over_one']}x"
+    for name in ("share", "reconstruct"):
+        row = report[name]
+        where = f"n = {row['n']}, t = {row['t']}"
+        yield f"{name}, {where}", f"{row['ms']} ms", f"{row['times_faster']}x faster than secret by secret"
+    for row in report["unmask"]:
+        lost = f"{100 * row['dropout']:.0f} % lost"
+        yield f"unmask, n = {row['n']}, m = {row['m']:,}, {lost}", f"{row['seconds']} s", f"{row['ratio']}x"
+    for row in report["client"]:
+        where = f"n = {row['n']}, k = {row['degree']}, m = {row['m']:,}, {row['variant']}"
+        yield f"client, {where}", f"{row['seconds']} s", f"{row['ratio']}x"
+    row = report["round"]
+    name = f"round over TLS, {row['parties']} parties, m = {row['m']:,}"
+    yield name, f"{row['secure_seconds']} s", f"{row['ratio']}x of the round in clear"
+    yield "pack and unpack", f"{report['pack']['gbps']} GB/s", f"memcpy {report['pack']['memcpy_gbps']} GB/s"
+    for peer, found in report["peers"].items():
+        for figure, value in found.items():
+            yield f"{peer}: {figure.replace('_', ' ')}", str(value), ""

@@ -1,0 +1,25 @@
+"""The cores of this machine, for what `mpc.spreading` can cut into parts."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from mpc.spreading import Task, spreading
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Within this context vectors are masked and unmasked by so many threads."""
+    with ThreadPoolExecutor(count) as pool, spreading(lambda tasks: _run(pool, tasks), cores=count):
+        yield
+
+
+def available() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _run(pool: ThreadPoolExecutor, tasks: Sequence[Task]) -> None:
+    for done in [pool.submit(task) for task in tasks]:
+        done.result()
