@@ -23,7 +23,8 @@ speak of those who lie. A crash that is survived: the conformance tests take mac
 that is slow but inside the deadline. What is sent to a party that was dropped, or by it: that is ignored.
 
 Not simulated: what TLS and TCP add, the upload's grant (one more exchange before a vector leaves, two at a time; here
-they queue at the server's link), the model on its way to the parties, and time lost to disks.
+they queue at the server's link), the second of quiet after which peers without a server go on, the model on its way to
+the parties, and time lost to disks.
 
 Sources of nondeterminism: none. A run is a function of scenario and seed, to the byte. Machines draw from
 `SeededRandomness`, everything else from generators that are seeded by purpose and round, so that one more fault moves
