@@ -131,7 +131,9 @@ class Collecting:
             waiting.heard(answered, trio.current_time() - opened)
             return not machine.waiting_for or (machine.can_close and policy.enough(answered))
 
-        if not await gather(lambda: waiting.limit, self._hall.next_event, self._handle, settled):
+        if not await gather(
+            lambda: waiting.limit(can_close=machine.can_close), self._hall.next_event, self._handle, settled
+        ):
             late = ", ".join(self._hall.name(party) for party in sorted(machine.waiting_for))
             log.info("round %s: the patience is over, without %s", machine.round.value, late)
 

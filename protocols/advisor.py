@@ -90,7 +90,7 @@ def advise(
         raise ValueError(
             f"a sum covers at least {SMALLEST_COHORT} parties, not {parties}: two would learn each other's input"
         )
-    spec = VectorSpec(dimension, _field(parties, bits))
+    spec = VectorSpec(dimension, field_for(parties, bits))
     setting = Setting(parties, dropout, corrupt, Adversary(adversary), spec)
     given = _Rates(bandwidth_mbps, latency_ms, keystream_gbps)
     rows = {name: _row(name, setting, given) for name in PLANS}
@@ -183,7 +183,7 @@ def _seconds(value: float | None) -> str:
     return f"{value or 0:.2g} s"
 
 
-def _field(parties: int, bits: int) -> PrimeField:
+def field_for(parties: int, bits: int) -> PrimeField:
     """The smallest that holds the sum of so many values. Raises ValueError where none does."""
     if not 2 <= bits <= 32:
         raise ValueError(f"a value has 2 to 32 bits, not {bits}")

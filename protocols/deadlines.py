@@ -13,7 +13,8 @@ class RoundPolicy:
     """When a round is over: nobody is left to wait for, `hoped_for` have answered, or `patience` seconds are gone.
 
     hoped_for None: all of them. quantile: once this share of those who were asked has answered, after s seconds, the
-    round waits until `stretch` times s, and never longer than `patience`; None: it does not look at the others.
+    round waits until `stretch` times s if it can close by then, and never longer than `patience`; None: it does not
+    look at the others. Neither of the two ends a session that more patience would save.
     """
 
     patience: float
@@ -41,24 +42,20 @@ class Waiting:
 
     policy: RoundPolicy
     asked: int
-    _limit: float = field(init=False)
-    _hurried: bool = field(init=False, default=False)
+    _hurried: float | None = field(init=False, default=None)
 
-    def __post_init__(self) -> None:
-        self._limit = self.policy.patience
-
-    @property
-    def limit(self) -> float:
-        """Seconds after its opening at which the round is over."""
-        return self._limit
+    def limit(self, *, can_close: bool) -> float:
+        """Seconds after its opening at which the round is over, for a machine that can close it now or cannot."""
+        if self._hurried is None or not can_close:
+            return self.policy.patience
+        return min(self._hurried, self.policy.patience)
 
     def heard(self, answered: int, elapsed: float) -> None:
         """So many have answered by now."""
         quantile = self.policy.quantile
-        if quantile is None or self._hurried or answered < math.ceil(quantile * self.asked - 1e-9):
+        if quantile is None or self._hurried is not None or answered < math.ceil(quantile * self.asked - 1e-9):
             return
-        self._hurried = True
-        self._limit = min(self._limit, self.policy.stretch * elapsed)
+        self._hurried = self.policy.stretch * elapsed
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Annotated
 import click
 import typer
 
-from veilsum.commands import advise, bench, consortium, identity, processes, scoring, trial
+from veilsum.commands import advise, bench, consortium, identity, processes, scoring, simulate, trial
 from veilsum.demo.options import Model, Options, OwnData, Protocol, Variant
 from veilsum.errors import Fault, WrongUsage
 
@@ -33,6 +33,7 @@ app.command()(processes.check)
 app.command()(scoring.predict)
 app.command()(advise.advise)
 app.command()(trial.trial)
+app.command()(simulate.simulate)
 app.command()(bench.bench)
 
 

@@ -58,8 +58,8 @@ def wait(policy: RoundPolicy, answers: Sequence[float]) -> float:
     """Seconds after which a step is over."""
     waiting = Waiting(policy, asked=len(answers))
     for answered, at in enumerate(sorted(answers), start=1):
-        if at > waiting.limit:
-            return waiting.limit
+        if at > waiting.limit(can_close=True):
+            return waiting.limit(can_close=True)
         waiting.heard(answered, at)
         if policy.enough(answered):
             return at

@@ -309,11 +309,12 @@ class Client:
         keys = {key for entry in entries for key in (entry.channel_key, entry.mask_key)}
         if len(keys) != 2 * len(entries):
             raise PeerMisbehaved(SERVER, DropReason.BAD_KEY, "a key appears twice in the roster")
+        invite = params.digest
         for entry in entries:
             try:
                 AgreementKey(entry.channel_key), AgreementKey(entry.mask_key)
                 if params.variant is Variant.ACTIVE:
-                    bindings.verify_keys(self._terms.members[entry.client], params.digest, entry)
+                    bindings.verify_keys(self._terms.members[entry.client], invite, entry)
             except (KeyRefused, BadSignature) as exc:
                 raise PeerMisbehaved(SERVER, DropReason.BAD_KEY, f"the keys of party {entry.client}: {exc}") from exc
 

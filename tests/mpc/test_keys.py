@@ -16,6 +16,7 @@ from mpc.keys import (
     VerifyKey,
     agree_channel,
     agree_seed,
+    good_signatures_remembered,
 )
 from mpc.randomness import SeededRandomness
 
@@ -185,3 +186,21 @@ def test_fingerprint_is_the_digest_in_groups_of_four(rand):
     groups = key.fingerprint.split(" ")
     assert [len(group) for group in groups] == [4] * 16
     assert "".join(groups) == digest("identity", key.raw).hex()
+
+
+def test_a_good_signature_is_remembered_for_its_key_label_and_parts_and_a_bad_one_never(rand):
+    signer, other = SigningKey.generate(rand), SigningKey.generate(rand)
+    signature = signer.sign("label", b"part", 1)
+    with good_signatures_remembered():
+        for _ in range(2):
+            signer.verify_key.verify(signature, "label", b"part", 1)
+            for key, text, label, parts in (
+                (other.verify_key, signature, "label", (b"part", 1)),
+                (signer.verify_key, bytes(64), "label", (b"part", 1)),
+                (signer.verify_key, signature, "other", (b"part", 1)),
+                (signer.verify_key, signature, "label", (b"part", 2)),
+                (signer.verify_key, signature, "label", ("part", 1)),
+                (signer.verify_key, signature, "label", (b"part", "1")),
+            ):
+                with pytest.raises(BadSignature):
+                    key.verify(text, label, *parts)

@@ -56,7 +56,7 @@ async def test_a_quantile_of_the_arrivals_ends_the_waiting_for_the_rest(autojump
         got.append(elapsed)
         waiting.heard(len(got), elapsed)
 
-    assert await gather(lambda: waiting.limit, arrival, handle, lambda: len(got) == 4) is False
+    assert await gather(lambda: waiting.limit(can_close=True), arrival, handle, lambda: len(got) == 4) is False
     assert (got, trio.current_time() - start) == ([1, 3], 6)
 
 
