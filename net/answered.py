@@ -9,7 +9,7 @@ from mpc.keys import SigningKey
 from mpc.randomness import SystemRandomness
 from net.workload import KnowsItsInput, Workload
 from protocols.errors import PartyId
-from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Keeper, Ledger, differencing_key
+from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Keeper, Ledger, contribution_key, differencing_key
 from protocols.machine import Contributor
 from protocols.session import Subject, Terms
 
@@ -50,8 +50,10 @@ class Answered:
 
     def contribution(self, subject: Subject) -> Callable[[bytes], FieldVector]:
         """How the workload makes this session's input: anew where a sum of it has been answered for, by whatever
-        process."""
-        if self._knowing and self._ledger.times(differencing_key(subject, self._local_version)):
+        process, or where a committee may have opened one since.
+        """
+        key = differencing_key(subject, self._local_version)
+        if self._knowing and (self._ledger.times(key) or self._ledger.times(contribution_key(key))):
             return self._knowing.contribute_again
         return self._workload.contribute
 

@@ -250,6 +250,7 @@ class Member:
             raise PeerMisbehaved(SERVER, DropReason.OUTSIDE_TERMS, str(exc)) from exc
         key = self._now.standing.key
         if self._contributes:
+            self._terms.require_floor(params.floor, params)  # ours to say now or never: the aggregators hold to theirs
             self._ledger.check_attempt(contribution_key(key), self._terms)
         if self._aggregates:
             self._ledger.check_attempt(key, self._terms)

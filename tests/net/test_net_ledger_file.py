@@ -8,14 +8,25 @@ from pathlib import Path
 import pytest
 
 from mpc.hashing import digest
+from net.answered import Answered
 from net.config import PartyTerms, dump_party, load_party
 from net.errors import LedgerError, NetError
 from net.events import Happened
 from net.ledger_file import LedgerFile
 from net.policy import ASSEMBLE, Policy, RoundPolicy
 from net.workload import KnowsItsInput
-from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Keeper, Ledger, OpenSession, RevealedSum
+from protocols.ledger import (
+    NOTHING_ANSWERED,
+    ONE_VERSION,
+    Keeper,
+    Ledger,
+    OpenSession,
+    RevealedSum,
+    contribution_key,
+    differencing_key,
+)
 from protocols.messages import UnmaskShares
+from protocols.session import NO_RECORD, Subject
 
 ROOT = Path(__file__).parents[2]
 ONE = Ledger(sessions=(OpenSession(digest("session"), 3),))
@@ -232,6 +243,22 @@ class Statistics:
     def contribute_again(self, payload):
         self.again += 1
         return self._other.contribute(payload)
+
+
+class Plain:
+    def contribute(self, payload):
+        return "as before"
+
+
+def test_what_was_given_to_a_committee_is_trained_anew_before_it_is_given_again(file):
+    subject = Subject(digest("us"), 1, digest("coordinator"), digest("model"), digest("config"), NO_RECORD)
+    workload = Statistics(Plain(), retrains=True)
+    answered = Answered(file, workload)
+    assert answered.contribution(subject)(b"") == "as before"
+    assert workload.again == 0
+    answered.keep(NOTHING_ANSWERED.contributed(contribution_key(differencing_key(subject))))
+    answered.contribution(subject)(b"")
+    assert workload.again == 1
 
 
 @pytest.mark.slow
