@@ -253,7 +253,7 @@ class Member:
             self._terms.require_floor(params.floor, params)  # ours to say now or never: the aggregators hold to theirs
             self._ledger.check_attempt(contribution_key(key), self._terms)
         if self._aggregates:
-            self._ledger.check_attempt(key, self._terms)
+            self._ledger.check_attempt(self._guarded, self._terms)
         self._numbers = numbers
         as_client = client.invited(self._rand) if self._contributes else None
         after = replace(self._now, params=params, client=as_client)
@@ -272,15 +272,21 @@ class Member:
         return replace(self._now, client=after, input=None), contribution
 
     def _certify(self, state: AwaitingChecks, message: Checks) -> Step:
+        """From here on the sum counts as opened, whatever becomes of the session (rule 13, decision 13): T + ell sums
+        open it, which may be fewer than q, and part of it opens before; only those who certify are sure to be q.
+        """
         included = aggregator.find_included(self._view, state, message)
-        self._warnings = self._ledger.check_survivors(self._now.standing.key, self._terms, included)
+        self._warnings = self._ledger.check_survivors(self._guarded, self._terms, included)
+        self._ledger = self._ledger.revealed(self._guarded, self._terms, included)
         return self._as_aggregator(*aggregator.certify(self._view, state, included))
 
     def _sum(self, state: AwaitingCertificate, message: Certificate) -> Step:
-        """From here on the sum counts as opened, whatever becomes of the session (rule 13)."""
-        after, answer = aggregator.answer(self._view, state, message)
-        self._ledger = self._ledger.revealed(self._now.standing.key, self._terms, state.included)
-        return self._as_aggregator(after, answer)
+        return self._as_aggregator(*aggregator.answer(self._view, state, message))
+
+    @property
+    def _guarded(self) -> bytes:
+        """What an aggregator guards are others' inputs: its own rows, and their version, have no part in it."""
+        return differencing_key(self._terms.subject)
 
     @property
     def _has_spoken(self) -> bool:

@@ -13,8 +13,8 @@ from mpc.keys import VerifyKey
 from protocols.committee.collected import ServerState
 from protocols.committee.states import AggregatorState, ClientState
 from protocols.errors import PartyId, WireError
+from protocols.kept import AbortedRecord, FinishedRecord, end_outcome, end_record
 from protocols.machine import Outcome
-from protocols.secagg.snapshots import AbortedRecord, FinishedRecord, end_outcome, end_record
 from protocols.session import SessionParams, Terms
 from protocols.standing import Standing
 from protocols.wire import Codec

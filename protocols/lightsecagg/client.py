@@ -8,13 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from mpc.field import FieldError, FieldVector
-from mpc.keys import AgreementKey, AgreementSecret, BadSignature, ChannelKey, KeyRefused, SigningKey, VerifyKey
+from mpc.field import FieldError
+from mpc.keys import AgreementKey, AgreementSecret, BadSignature, ChannelKey, KeyRefused
 from mpc.prg import SEED_BYTES, Seed
-from mpc.randomness import Randomness
 from mpc.sealing import SEAL_OVERHEAD, SealBroken, open_sealed, seal
+from protocols.contributor import HearsServer
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
-from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Caution, Ledger, differencing_key
 from protocols.lightsecagg import bindings, coding, snapshots
 from protocols.lightsecagg.bindings import Statement
 from protocols.lightsecagg.messages import (
@@ -32,7 +31,6 @@ from protocols.lightsecagg.messages import (
     Relayed,
     Result,
     Roster,
-    Round,
     Survivors,
 )
 from protocols.lightsecagg.numbers import Numbers, Unworkable, numbers
@@ -46,149 +44,30 @@ from protocols.lightsecagg.states import (
     Ended,
     State,
 )
-from protocols.machine import Aborted, Aggregate, Envelope, Finished, Outcome
-from protocols.session import SessionParams, Terms, Variant, domain
-from protocols.standing import Standing
+from protocols.machine import Aborted, Aggregate, Finished
+from protocols.session import SessionParams, Variant, domain
 from protocols.wire import PartySet
 
 Step = tuple[State, list[Message]]
 
-BEFORE_MASKING = (AwaitingInvitation, AwaitingRoster, AwaitingDealers)
 
+class Client(HearsServer):
+    """One contributor in one session."""
 
-class Client:
-    """One contributor in one session.
+    _first = AwaitingInvitation
+    _ended = Ended
+    _abort = Abort
+    _before_masking = (AwaitingInvitation, AwaitingRoster, AwaitingDealers)
+    _format = snapshots.CLIENT
 
-    me: its place in the consortium. identity: its long-term key, which must be the one that `terms` names for it.
-    ledger: what its party has answered before. local_version: 32 bytes, the version of the rows that the input comes
-    from. Raises LocalProtocolError where the identity is another's.
-    """
-
-    def __init__(
-        self,
-        me: PartyId,
-        *,
-        identity: SigningKey,
-        terms: Terms,
-        rand: Randomness,
-        ledger: Ledger = NOTHING_ANSWERED,
-        local_version: bytes = ONE_VERSION,
-    ) -> None:
-        if terms.members.get(me) != identity.verify_key:
-            raise LocalProtocolError(f"this identity is not the one that the terms name for party {me}")
-        self._me = me
-        self._identity = identity
-        self._terms = terms
-        self._server_key = VerifyKey(terms.subject.coordinator)
-        self._rand = rand
-        self._ledger = ledger
-        self._standing = Standing(differencing_key(terms.subject, local_version))
-        self._warnings: tuple[Caution, ...] = ()
-        self._input: FieldVector | None = None
-        self._state: State = AwaitingInvitation()
-
-    @classmethod
-    def restore(cls, snapshot: bytes, *, identity: SigningKey, rand: Randomness, ledger: Ledger) -> "Client":
-        """Goes on from `snapshot()`. Parameters and terms come from inside it; randomness is new.
-
-        Only from the last snapshot that was taken: from an older one the client would answer a second time, for what
-        its server chooses then, which may open its input. The ledger tells: raises LocalProtocolError unless it is the
-        one that was written with this snapshot.
-        """
-        kept = snapshots.load_client(snapshot)
-        params = getattr(kept.state, "params", None)
-        if params is not None and params.wire != domain(rand):
-            raise LocalProtocolError("a real session goes on with the system's randomness, a seeded one with a seed")
-        kept.standing.require_last(ledger, ended=isinstance(kept.state, Ended))
-        client = cls(kept.me, identity=identity, terms=kept.terms, rand=rand, ledger=ledger)
-        client._state, client._input, client._standing = kept.state, kept.input, kept.standing
-        return client
-
-    def snapshot(self) -> bytes:
-        return snapshots.dump_client(self._me, self._terms, self._standing, self._state, self._input)
-
-    @property
-    def ledger(self) -> Ledger:
-        """The newest. On disk before what a call returns is sent."""
-        return self._ledger
-
-    @property
-    def warnings(self) -> tuple[Caution, ...]:
-        """What the party should read about the sum that it confirmed, once U3 is fixed. Not in a snapshot."""
-        return self._warnings
-
-    @property
-    def round(self) -> Round:
-        return self._state.round
-
-    @property
-    def outcome(self) -> Outcome | None:
-        return self._state.outcome if isinstance(self._state, Ended) else None
-
-    @property
-    def waiting_for(self) -> PartySet:
-        return frozenset() if isinstance(self._state, Ended) else frozenset({SERVER})
-
-    @property
-    def can_close(self) -> bool:
-        """A client waits for its server or gives it up; it closes nothing."""
-        return False
-
-    def start(self) -> list[Envelope]:
-        return []
-
-    def set_input(self, vector: FieldVector) -> None:
-        """The encoded vector, once. Raises LocalProtocolError on another shape, or where it comes too late."""
-        if self._input is not None or not isinstance(self._state, BEFORE_MASKING):
-            raise LocalProtocolError("the input is set once, before the dealers are known")
-        spec = self._terms.spec
-        if not isinstance(vector, np.ndarray):
-            raise LocalProtocolError("an input is an array")
-        if vector.shape != (spec.length,):
-            raise LocalProtocolError(f"an input of shape {vector.shape}, the session sums ({spec.length},)")
-        try:
-            self._input = spec.field.check(vector).copy()
-        except FieldError as exc:
-            raise LocalProtocolError(f"the input is not in the field: {exc}") from exc
-
-    def receive(self, sender: PartyId, message: Message) -> list[Envelope]:
-        if isinstance(self._state, Ended):
-            return []
-        if sender != SERVER:
-            raise LocalProtocolError("a client hears its server only")
-        state, answers = self._step(self._state, message)
-        self._enter(state)
-        return [Envelope((SERVER,), answer) for answer in answers]
-
-    def drop(self, party: PartyId, reason: DropReason) -> list[Envelope]:
-        if party != SERVER or isinstance(self._state, Ended):
-            return []
-        why = AbortReason.SERVER_LOST if reason is DropReason.VANISHED else AbortReason.REFUSED
-        return self._end(Aborted(why, reason))
-
-    def close_round(self) -> list[Envelope]:
-        raise LocalProtocolError("a client closes no round")
-
-    def abort(self, reason: AbortReason) -> list[Envelope]:
-        return [] if isinstance(self._state, Ended) else self._end(Aborted(reason))
-
-    def _enter(self, state: State) -> None:
-        """One step on, in the ledger as well."""
-        opened = bindings.open_session(state.params, state.own) if isinstance(state, AwaitingRoster) else None
-        self._state, self._standing = state, self._standing.after(opened)
-        self._ledger = self._standing.written(self._ledger, ended=isinstance(state, Ended))
-        if not isinstance(state, BEFORE_MASKING):
-            self._input = None
-
-    def _end(self, outcome: Aborted) -> list[Envelope]:
-        self._enter(Ended(outcome))
-        return [Envelope((SERVER,), Abort(outcome.reason, outcome.accused))]
+    def _opened(self, state: State) -> bytes | None:
+        return bindings.open_session(state.params, state.own) if isinstance(state, AwaitingRoster) else None
 
     def _step(self, state: State, message: Message) -> Step:
         """The table of transitions. What is not in it is refused."""
         match state, message:
             case _, Abort():
-                return Ended(Aborted(_told(state, message.reason))), []
+                return Ended(Aborted(self._told(message.reason))), []
             case AwaitingInvitation(), Invitation():
                 return self._advertise_key(message)
             case AwaitingRoster(), Roster():
@@ -326,6 +205,9 @@ class Client:
     # Rounds 2 to 4: U3 comes once, here
 
     def _fix_survivors(self, state: AwaitingSurvivors, message: Survivors) -> Step:
+        """From here on the sum counts as opened, whatever becomes of the session (rule 13, decision 14): U answers open
+        it, which may be fewer than q, and part of it opens before; only those who confirm are sure to be q.
+        """
         u3 = message.u3
         self._require_signed(message.signature, bindings.survivors(state.shared, u3))
         if u3 <= state.u2 and self._me not in u3:
@@ -333,14 +215,13 @@ class Client:
         self._check_subset(u3, state.u2, state.numbers, state.params, "U3")
         self._warnings = self._ledger.check_survivors(self._standing.key, self._terms, u3)
         summed = coding.add_pieces((state.pieces[party] for party in sorted(u3)), state.numbers, state.params.spec)
+        self._ledger = self._ledger.revealed(self._standing.key, self._terms, u3)
         if not self._active:
             return self._answer(state.params, state.shared, u3, summed)
         fixed = AwaitingConfirmations(state.params, state.numbers.quorum, state.shared, u3, summed)
         return fixed, [Confirm(self._sign(bindings.confirmation(state.shared, u3)))]
 
     def _answer(self, params: SessionParams, shared: bytes, u3: PartySet, summed: bytes) -> Step:
-        """Once. From here on the sum counts as opened, whatever becomes of the session (rule 13)."""
-        self._ledger = self._ledger.revealed(self._standing.key, self._terms, u3)
         return AwaitingResult(params, shared, u3), [AggregatedPiece(summed)]
 
     def _check_quorum(self, state: AwaitingConfirmations, message: AggregateRequest) -> None:
@@ -414,9 +295,3 @@ def _accuse(dealer: PartyId) -> Step:
     """
     outcome = Aborted(AbortReason.REFUSED, DropReason.BAD_BUNDLE, dealer)
     return Ended(outcome), [Abort(outcome.reason, dealer)]
-
-
-def _told(state: State, reason: AbortReason) -> AbortReason:
-    """What an unsigned abort of the server can mean here. Once our input left, only a signed U3 says who is in it."""
-    early = isinstance(state, BEFORE_MASKING)
-    return AbortReason.NOT_INCLUDED if early and reason is AbortReason.NOT_INCLUDED else AbortReason.TOLD

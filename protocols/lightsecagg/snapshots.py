@@ -6,16 +6,14 @@ The same strict codec as on the wire. No generator's state is ever in one (PROTO
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mpc.field import FieldError, FieldVector
 from mpc.keys import VerifyKey
-from protocols.errors import PartyId, WireError
+from protocols.errors import PartyId
+from protocols.kept import AbortedRecord, ClientFormat, FinishedRecord, end_outcome, end_record, unpack
 from protocols.lightsecagg import states
 from protocols.lightsecagg.collected import Loss, ServerState
 from protocols.lightsecagg.messages import AdvertiseKey, Digest, Round
-from protocols.lightsecagg.states import State
-from protocols.secagg.snapshots import AbortedRecord, FinishedRecord, end_outcome, end_record
 from protocols.secagg.unmasking import Dispute
-from protocols.session import SessionParams, Terms, VectorSpec
+from protocols.session import SessionParams, Terms
 from protocols.standing import Standing
 from protocols.wire import Codec, PartySet
 
@@ -27,17 +25,6 @@ class ClientRecord:
     standing: Standing
     state: states.Running | AbortedRecord | FinishedRecord
     input: bytes | None = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class KeptClient:
-    """What `Client.restore` is made of."""
-
-    me: PartyId
-    terms: Terms
-    standing: Standing
-    state: State
-    input: FieldVector | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +61,8 @@ class ServerRecord:
     ending: AbortedRecord | FinishedRecord | None
 
 
-_CLIENT = Codec(ClientRecord, own=True)
+CLIENT = ClientFormat(ClientRecord, states.Ended)
 _SERVER = Codec(ServerRecord, own=True)
-
-
-def dump_client(me: PartyId, terms: Terms, standing: Standing, state: State, vector: FieldVector | None) -> bytes:
-    spec = terms.spec
-    kept = end_record(state.outcome, spec) if isinstance(state, states.Ended) else state
-    packed = None if vector is None else spec.field.pack(vector)
-    return _CLIENT.encode(ClientRecord(me, terms, standing, kept, packed))
-
-
-def load_client(snapshot: bytes) -> KeptClient:
-    """Raises WireError unless `snapshot` is one that `dump_client` wrote."""
-    record: ClientRecord = _CLIENT.decode(snapshot)
-    kept, spec = record.state, record.terms.spec
-    state = states.Ended(end_outcome(kept)) if isinstance(kept, AbortedRecord | FinishedRecord) else kept
-    return KeptClient(record.me, record.terms, record.standing, state, _unpacked(record.input, spec, spec.length))
 
 
 def dump_server(params: SessionParams, members: Mapping[PartyId, VerifyKey], state: ServerState) -> bytes:
@@ -123,7 +95,7 @@ def load_server(snapshot: bytes) -> tuple[SessionParams, Mapping[PartyId, Verify
         relayed={dealer: dict(hashes.by_recipient) for dealer, hashes in record.relayed.items()},
         dealt=set(record.dealt),
         masked=set(record.masked),
-        total=_unpacked(record.total, spec, spec.masked_length),
+        total=None if record.total is None else unpack(record.total, spec, spec.masked_length),
         confirmations=dict(record.confirmations),
         answers=dict(record.answers),
         disputes=set(record.disputes),
@@ -131,10 +103,3 @@ def load_server(snapshot: bytes) -> tuple[SessionParams, Mapping[PartyId, Verify
         outcome=None if record.ending is None else end_outcome(record.ending),
     )  # fmt: skip
     return record.params, record.members, state
-
-
-def _unpacked(packed: bytes | None, spec: VectorSpec, length: int) -> FieldVector | None:
-    try:
-        return None if packed is None else spec.field.unpack(packed, length)
-    except FieldError as exc:
-        raise WireError("a snapshot with a damaged vector") from exc

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from mpc.field import FieldError, FieldVector
 from protocols.errors import PartyId, WireError
+from protocols.kept import AbortedRecord, FinishedRecord, end_outcome, end_record
 from protocols.mesh import states
 from protocols.mesh.fetching import Asked, Early
 from protocols.mesh.messages import CODEC, Digest, Equivocation
 from protocols.mesh.view import Loss
-from protocols.secagg.snapshots import AbortedRecord, FinishedRecord, end_outcome, end_record
 from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Terms
 from protocols.wire import Codec

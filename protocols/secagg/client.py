@@ -6,19 +6,19 @@ state, so that a refused message leaves everything as it was. One method a round
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from enum import StrEnum
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from mpc.field import FieldError, FieldVector
-from mpc.keys import AgreementKey, AgreementSecret, BadSignature, KeyRefused, SigningKey, VerifyKey
+from mpc.field import FieldError
+from mpc.keys import AgreementKey, AgreementSecret, BadSignature, KeyRefused, SigningKey
 from mpc.prg import SEED_BYTES, Seed
 from mpc.randomness import Randomness
 from protocols import masking
+from protocols.contributor import HearsServer
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
-from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Caution, Ledger, differencing_key
-from protocols.machine import Aborted, Aggregate, Envelope, Finished, Outcome
+from protocols.ledger import Ledger
+from protocols.machine import Aborted, Aggregate, Finished
 from protocols.messages import (
     Abort,
     AdvertiseKeys,
@@ -30,7 +30,6 @@ from protocols.messages import (
     Invitation,
     MaskedInput,
     MaskKeyReveal,
-    Message,
     Result,
     Reveal,
     Roster,
@@ -63,55 +62,14 @@ Step = tuple[State, Any]  # with what it says, None for nothing
 T = TypeVar("T")
 
 
-class Client:
-    """One contributor in one session.
+class Client(HearsServer):
+    """One contributor in one session."""
 
-    me: its place in the consortium. identity: its long-term key, which must be the one that `terms` names for it.
-    ledger: what its party has answered before. local_version: 32 bytes, the version of the rows that the input comes
-    from. Raises LocalProtocolError where the identity is another's.
-    """
-
-    _format: ClassVar = snapshots.CLIENT
-
-    def __init__(
-        self,
-        me: PartyId,
-        *,
-        identity: SigningKey,
-        terms: Terms,
-        rand: Randomness,
-        ledger: Ledger = NOTHING_ANSWERED,
-        local_version: bytes = ONE_VERSION,
-    ) -> None:
-        if terms.members.get(me) != identity.verify_key:
-            raise LocalProtocolError(f"this identity is not the one that the terms name for party {me}")
-        self._me = me
-        self._identity = identity
-        self._terms = terms
-        self._server_key = VerifyKey(terms.subject.coordinator)
-        self._rand = rand
-        self._ledger = ledger
-        self._standing = Standing(differencing_key(terms.subject, local_version))
-        self._warnings: tuple[Caution, ...] = ()
-        self._input: FieldVector | None = None
-        self._state: State = AwaitingInvitation()
-
-    @classmethod
-    def restore(cls, snapshot: bytes, *, identity: SigningKey, rand: Randomness, ledger: Ledger) -> Self:
-        """Goes on from `snapshot()`. Parameters and terms come from inside it; randomness is new.
-
-        Only from the last snapshot that was taken: from an older one the client would answer a second time, for what
-        its server chooses then, which may open its input. The ledger tells: raises LocalProtocolError unless it is the
-        one that was written with this snapshot.
-        """
-        kept = cls._format.load(snapshot)
-        params = getattr(kept.state, "params", None)
-        if params is not None and params.wire != domain(rand):
-            raise LocalProtocolError("a real session goes on with the system's randomness, a seeded one with a seed")
-        kept.standing.require_last(ledger, ended=isinstance(kept.state, Ended))
-        client = cls(kept.me, identity=identity, terms=kept.terms, rand=rand, ledger=ledger)
-        client._state, client._input, client._standing = kept.state, kept.input, kept.standing
-        return client
+    _first = AwaitingInvitation
+    _ended = Ended
+    _abort = Abort
+    _before_masking = (AwaitingInvitation, AwaitingRoster, AwaitingShares)
+    _format = snapshots.CLIENT
 
     @classmethod
     def standing_at(
@@ -131,91 +89,18 @@ class Client:
         client._ledger = standing.written(ledger, ended=isinstance(state, Ended))
         return client
 
-    def snapshot(self) -> bytes:
-        return self._format.dump(self._me, self._terms, self._standing, self._state, self._input)
+    def _opened(self, state: State) -> bytes | None:
+        return bindings.open_session(state.params, state.own) if isinstance(state, AwaitingRoster) else None
 
-    @property
-    def ledger(self) -> Ledger:
-        """The newest. On disk before what a call returns is sent."""
-        return self._ledger
+    def _step(self, state: State, message: Any) -> tuple[State, list[Any]]:
+        after, answer = self._take(state, message)
+        return after, [] if answer is None else [answer]
 
-    @property
-    def warnings(self) -> tuple[Caution, ...]:
-        """What the party should read about the sum that it confirmed, once U3 is fixed. Not in a snapshot."""
-        return self._warnings
-
-    @property
-    def round(self) -> StrEnum:
-        return self._state.round
-
-    @property
-    def outcome(self) -> Outcome | None:
-        return self._state.outcome if isinstance(self._state, Ended) else None
-
-    @property
-    def waiting_for(self) -> PartySet:
-        return frozenset() if isinstance(self._state, Ended) else frozenset({SERVER})
-
-    @property
-    def can_close(self) -> bool:
-        """A client waits for its server or gives it up; it closes nothing."""
-        return False
-
-    def start(self) -> list[Envelope]:
-        return []
-
-    def set_input(self, vector: FieldVector) -> None:
-        """The encoded vector, once. Raises LocalProtocolError on another shape, or where it comes too late."""
-        if self._input is not None or not isinstance(self._state, AwaitingInvitation | AwaitingRoster | AwaitingShares):
-            raise LocalProtocolError("the input is set once, before the shares are delivered")
-        spec = self._terms.spec
-        if not isinstance(vector, np.ndarray):
-            raise LocalProtocolError("an input is an array")
-        if vector.shape != (spec.length,):
-            raise LocalProtocolError(f"an input of shape {vector.shape}, the session sums ({spec.length},)")
-        try:
-            self._input = spec.field.check(vector).copy()
-        except FieldError as exc:
-            raise LocalProtocolError(f"the input is not in the field: {exc}") from exc
-
-    def receive(self, sender: PartyId, message: Message) -> list[Envelope]:
-        if isinstance(self._state, Ended):
-            return []
-        if sender != SERVER:
-            raise LocalProtocolError("a client hears its server only")
-        state, answer = self._step(self._state, message)
-        self._enter(state)
-        return [] if answer is None else [Envelope((SERVER,), answer)]
-
-    def drop(self, party: PartyId, reason: DropReason) -> list[Envelope]:
-        if party != SERVER or isinstance(self._state, Ended):
-            return []
-        why = AbortReason.SERVER_LOST if reason is DropReason.VANISHED else AbortReason.REFUSED
-        return self._end(Aborted(why, reason))
-
-    def close_round(self) -> list[Envelope]:
-        raise LocalProtocolError("a client closes no round")
-
-    def abort(self, reason: AbortReason) -> list[Envelope]:
-        return [] if isinstance(self._state, Ended) else self._end(Aborted(reason))
-
-    def _enter(self, state: State) -> None:
-        """One step on, in the ledger as well."""
-        opened = bindings.open_session(state.params, state.own) if isinstance(state, AwaitingRoster) else None
-        self._state, self._standing = state, self._standing.after(opened)
-        self._ledger = self._standing.written(self._ledger, ended=isinstance(state, Ended))
-        if not isinstance(state, AwaitingInvitation | AwaitingRoster | AwaitingShares):
-            self._input = None
-
-    def _end(self, outcome: Aborted) -> list[Envelope]:
-        self._enter(Ended(outcome))
-        return [Envelope((SERVER,), Abort(outcome.reason, outcome.accused))]
-
-    def _step(self, state: State, message: Any) -> Step:
+    def _take(self, state: State, message: Any) -> Step:
         """The table of transitions. What is not in it is refused."""
         match state, message:
             case _, Abort():
-                return Ended(Aborted(_told(state, message.reason))), None
+                return Ended(Aborted(self._told(message.reason))), None
             case AwaitingInvitation(), Invitation():
                 return self._advertise_keys(message)
             case AwaitingRoster(), Roster():
@@ -477,9 +362,3 @@ def _self_shares(state: AwaitingConfirmations) -> dict[PartyId, Reveal]:
 
 def _only(shares: Mapping[PartyId, T], parties: PartySet) -> dict[PartyId, T]:
     return {peer: shares[peer] for peer in sorted(parties) if peer in shares}
-
-
-def _told(state: State, reason: AbortReason) -> AbortReason:
-    """What an unsigned abort of the server can mean here. Once our input left, only a signed U3 says who is in it."""
-    early = isinstance(state, AwaitingInvitation | AwaitingRoster | AwaitingShares)
-    return AbortReason.NOT_INCLUDED if early and reason is AbortReason.NOT_INCLUDED else AbortReason.TOLD

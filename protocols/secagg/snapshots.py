@@ -6,18 +6,16 @@ The same strict codec as on the wire. No generator's state is ever in one (PROTO
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from mpc.field import FieldError, FieldVector
 from mpc.keys import VerifyKey
-from protocols.errors import AbortReason, DropReason, PartyId, WireError
-from protocols.machine import Aborted, Aggregate, Finished
+from protocols.errors import DropReason, PartyId, WireError
+from protocols.kept import AbortedRecord, ClientFormat, FinishedRecord, end_outcome, end_record, unpack
 from protocols.messages import AdvertiseKeys, FallbackShares, Round, ShareKeys, UnmaskShares
 from protocols.secagg import states
 from protocols.secagg.collected import Loss, ServerState
-from protocols.secagg.states import State
 from protocols.secagg.unmasking import Dispute
-from protocols.session import SessionParams, Terms, VectorSpec
+from protocols.session import SessionParams, Terms
 from protocols.standing import Standing
 from protocols.wire import Codec, PartySet
 
@@ -25,41 +23,12 @@ S = TypeVar("S", bound=ServerState)
 
 
 @dataclass(frozen=True, slots=True)
-class AbortedRecord:
-    reason: AbortReason
-    cause: DropReason | None
-    accused: PartyId | None
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedRecord:
-    spec: VectorSpec
-    included: PartySet
-    vector: bytes = field(repr=False)
-
-
-Ending = AbortedRecord | FinishedRecord
-Kept = states.Running | AbortedRecord | FinishedRecord
-
-
-@dataclass(frozen=True, slots=True)
 class ClientRecord:
     me: PartyId
     terms: Terms
     standing: Standing
-    state: Kept
+    state: states.Running | AbortedRecord | FinishedRecord
     input: bytes | None = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class KeptClient:
-    """What `Client.restore` is made of."""
-
-    me: PartyId
-    terms: Terms
-    standing: Standing
-    state: State
-    input: FieldVector | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,43 +67,7 @@ class ServerRecord:
 _SERVER = Codec(ServerRecord, own=True)
 
 
-class ClientFormat:
-    """`record`: a class with the fields of `ClientRecord`, whose `state` may be of further classes."""
-
-    def __init__(self, record: Any) -> None:
-        self._record, self._codec = record, Codec(record, own=True)
-
-    def dump(self, me: PartyId, terms: Terms, standing: Standing, state: State, vector: FieldVector | None) -> bytes:
-        spec = terms.spec
-        kept = end_record(state.outcome, spec) if isinstance(state, states.Ended) else state
-        packed = None if vector is None else spec.field.pack(vector)
-        return self._codec.encode(self._record(me, terms, standing, kept, packed))
-
-    def load(self, snapshot: bytes) -> KeptClient:
-        """Raises WireError unless `snapshot` is one that `dump` wrote."""
-        record = self._codec.decode(snapshot)
-        kept: Any = record.state
-        state = states.Ended(end_outcome(kept)) if isinstance(kept, Ending) else kept
-        packed = record.input
-        vector = None if packed is None else _unpack(packed, record.terms.spec, record.terms.spec.length)
-        return KeptClient(record.me, record.terms, record.standing, state, vector)
-
-
-CLIENT = ClientFormat(ClientRecord)
-dump_client, load_client = CLIENT.dump, CLIENT.load
-
-
-def end_record(outcome: Finished | Aborted, spec: VectorSpec) -> Ending:
-    if isinstance(outcome, Aborted):
-        return AbortedRecord(outcome.reason, outcome.cause, outcome.accused)
-    return FinishedRecord(spec, outcome.aggregate.included, spec.field.pack(outcome.aggregate.vector))
-
-
-def end_outcome(record: Ending) -> Finished | Aborted:
-    if isinstance(record, AbortedRecord):
-        return Aborted(record.reason, record.cause, record.accused)
-    vector = _unpack(record.vector, record.spec, record.spec.length)
-    return Finished(Aggregate(vector, record.included))
+CLIENT = ClientFormat(ClientRecord, states.Ended)
 
 
 def dump_server(params: SessionParams, members: Mapping[PartyId, VerifyKey], state: ServerState) -> bytes:
@@ -196,7 +129,7 @@ def server_state(record: ServerRecord, kind: type[S], rounds: type[StrEnum]) -> 
         taken={key for entry in record.keys.values() for key in (entry.channel_key, entry.mask_key)},
         shares=dict(record.shares),
         masked=set(record.masked),
-        total=None if record.total is None else _unpack(record.total, spec, spec.masked_length),
+        total=None if record.total is None else unpack(record.total, spec, spec.masked_length),
         confirmations=dict(record.confirmations),
         reveals={party: message.reveals for party, message in record.reveals.items()},
         fallback={party: message.shares for party, message in record.fallback.items()},
@@ -204,10 +137,3 @@ def server_state(record: ServerRecord, kind: type[S], rounds: type[StrEnum]) -> 
         disputes=set(record.disputes),
         outcome=None if record.ending is None else end_outcome(record.ending),
     )
-
-
-def _unpack(packed: bytes, spec: VectorSpec, length: int) -> FieldVector:
-    try:
-        return spec.field.unpack(packed, length)
-    except FieldError as exc:
-        raise WireError("a snapshot with a damaged vector") from exc

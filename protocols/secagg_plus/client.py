@@ -39,7 +39,7 @@ class Client(client.Client):
     def round(self) -> Round:
         return Round(self._state.round.value)
 
-    def _step(self, state: State, message: Any) -> Step:
+    def _take(self, state: State, message: Any) -> Step:
         if not isinstance(message, Message):
             raise PeerMisbehaved(SERVER, DropReason.UNEXPECTED, f"{type(message).__name__} is not of this protocol")
         match state, message:
@@ -47,7 +47,7 @@ class Client(client.Client):
                 return self._share_among(state, message)
             case AwaitingRoster(), Roster() if not isinstance(state, AwaitingNeighbours):
                 return self._choose_holders(state, message)
-        return super()._step(state, message)
+        return super()._take(state, message)
 
     # Round 0b
 

@@ -6,15 +6,10 @@ from typing import Final
 
 from mpc.keys import VerifyKey
 from protocols.errors import PartyId
+from protocols.kept import AbortedRecord, ClientFormat, FinishedRecord
 from protocols.secagg.collected import ServerState
-from protocols.secagg.snapshots import (
-    AbortedRecord,
-    ClientFormat,
-    FinishedRecord,
-    ServerRecord,
-    server_record,
-    server_state,
-)
+from protocols.secagg.snapshots import ServerRecord, server_record, server_state
+from protocols.secagg.states import Ended
 from protocols.secagg_plus.messages import Parties, Round, SignedInput
 from protocols.secagg_plus.states import Running
 from protocols.session import SessionParams, Terms
@@ -46,7 +41,7 @@ class SparseServerRecord:
     inputs: Mapping[PartyId, SignedInput]
 
 
-CLIENT: Final = ClientFormat(SparseClientRecord)
+CLIENT: Final = ClientFormat(SparseClientRecord, Ended)
 _SERVER: Final = Codec(SparseServerRecord, own=True)
 
 

@@ -24,7 +24,7 @@ from protocols.lightsecagg.messages import (
     Round,
     Survivors,
 )
-from protocols.lightsecagg.snapshots import load_client
+from protocols.lightsecagg.snapshots import CLIENT
 from protocols.lightsecagg.states import AwaitingDealers, AwaitingInvitation, State
 from protocols.machine import Envelope
 from protocols.wire import PartySet
@@ -34,7 +34,7 @@ DRAWN = 64  # bytes of randomness that a client takes, all of them when it is in
 
 
 def state_of(client: Client) -> State:
-    return load_client(client.snapshot()).state
+    return CLIENT.load(client.snapshot()).state
 
 
 class Recorded:
@@ -125,7 +125,7 @@ class Recorded:
         return Server.restore(self.server_at[opened], identity=self.room.identities[SERVER])
 
     def dealing(self) -> AwaitingDealers:
-        state = load_client(self.kept[AwaitingDealers][0]).state
+        state = CLIENT.load(self.kept[AwaitingDealers][0]).state
         assert isinstance(state, AwaitingDealers)
         return state
 

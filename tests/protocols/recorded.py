@@ -16,7 +16,7 @@ from protocols.ledger import Ledger
 from protocols.machine import Envelope
 from protocols.messages import AdvertiseKeys, DeliverShares, Result, Roster, Round, Survivors, UnmaskRequest
 from protocols.secagg import Client, Server, bindings
-from protocols.secagg.snapshots import load_client
+from protocols.secagg.snapshots import CLIENT
 from protocols.secagg.states import AwaitingInvitation, State
 from protocols.wire import PartySet
 
@@ -25,7 +25,7 @@ DRAWN = 96  # bytes of randomness that a client takes, all of them when it is in
 
 
 def state_of(client: Client) -> State:
-    return load_client(client.snapshot()).state
+    return CLIENT.load(client.snapshot()).state
 
 
 def parties(*numbers: int) -> PartySet:
@@ -107,7 +107,7 @@ class Recorded:
         return Server.restore(self.server_at[opened], identity=self.room.identities[SERVER])
 
     def state(self, kind: type) -> Any:
-        return load_client(self.client_at[kind]).state
+        return CLIENT.load(self.client_at[kind]).state
 
     # What a coordinator, or a party, that signs anything could say
 

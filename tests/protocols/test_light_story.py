@@ -118,11 +118,20 @@ def test_the_same_sum_may_be_repeated_once_with_a_warning_and_no_more() -> None:
     held_again(room, second, {}).require_no_result()
 
 
-def test_before_an_answer_has_left_a_party_may_try_again_with_whomever() -> None:
+def test_before_a_party_confirmed_it_may_try_again_with_whomever() -> None:
+    room = LightRoom(clients=5, colluding=1, losses=1)
+    first = room.hold({0: Round.MASKED_INPUT, 1: Round.MASKED_INPUT})
+    first.require_no_result()
+    held_again(room, first, {4: Round.MASKED_INPUT}).require_exact(0, 1, 2, 3)
+
+
+def test_once_it_confirmed_a_party_sums_the_step_over_the_same_members_or_not_at_all() -> None:
+    """Fewer than q answers may open the sum: those who confirmed and were never asked remember it all the same."""
     room = LightRoom(clients=5, colluding=1, losses=1)
     first = room.hold({0: Round.CONFIRM, 1: Round.CONFIRM})
     first.require_no_result()
-    held_again(room, first, {4: Round.MASKED_INPUT}).require_exact(0, 1, 2, 3)
+    held_again(room, first, {4: Round.MASKED_INPUT}).require_no_result()
+    held_again(room, first, {}).require_exact(0, 1, 2, 3, 4)
 
 
 # Wrong answers and wrong pieces
