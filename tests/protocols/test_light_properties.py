@@ -99,7 +99,7 @@ def require_exact_or_none(drawn: Session) -> None:
     require_discretion(frames, room.parties)
 
 
-@bounded(6)
+@bounded(4)
 @given(sessions(most=6))
 def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(drawn: Session) -> None:
     require_exact_or_none(drawn)
@@ -112,6 +112,7 @@ def test_the_same_for_many_sessions_of_up_to_eleven(drawn: Session) -> None:
     require_exact_or_none(drawn)
 
 
+@pytest.mark.slow
 def test_the_plan_of_losses_says_how_many_may_vanish_and_one_more_ends_it() -> None:
     room = LightRoom(clients=7, colluding=1, losses=2)
     room.hold({0: Round.MASKED_INPUT, 1: Round.AGGREGATE}).require_exact(1, 2, 3, 4, 5, 6)
@@ -131,7 +132,7 @@ def require_no_trace_of_crashes(drawn: Session) -> None:
         assert crashed.machines[party].snapshot() == machine.snapshot()
 
 
-@bounded(2)
+@bounded(1)
 @given(sessions(most=4))
 def test_machines_that_are_restored_for_every_call_say_the_same_bytes(drawn: Session) -> None:
     require_no_trace_of_crashes(drawn)

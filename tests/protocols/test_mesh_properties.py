@@ -90,7 +90,7 @@ def require_exact_or_none(drawn: Session) -> None:
         assert all(aggregate.included >= left for aggregate in held.aggregates().values())
 
 
-@bounded(3)
+@bounded(2)
 @given(sessions(most=5))
 def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(drawn: Session) -> None:
     require_exact_or_none(drawn)
@@ -122,7 +122,7 @@ def require_one_certificate(frames: Frames) -> None:
     assert len({message.under for message in messages if isinstance(message, Recover)}) <= 1
 
 
-@bounded(3)
+@bounded(2)
 @given(sessions(most=4), CHANCES)
 def test_late_doubled_and_reordered_frames_and_crashes_in_a_broadcast_leave_one_sum_or_none(
     drawn: Session, chance: Random
