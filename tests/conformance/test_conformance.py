@@ -20,10 +20,18 @@ from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError
 from protocols.machine import Aborted, Finished
 from protocols.session import Variant
 
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+QUICK = {"secagg-active", "secagg+-active", "mesh", "epoch-later", "lightsecagg-active", "committee"}
+
+
+def param(case: Case, *stage: Any) -> Any:
+    """One case of each protocol is quick; its other variants are as slow as all of them together."""
+    name = "-".join([case.name, *(one.value for one in stage)])
+    return pytest.param(case, *stage, id=name, marks=() if case.name in QUICK else pytest.mark.slow)
+
+
+every_case = pytest.mark.parametrize("case", [param(case) for case in CASES])
 every_stage = pytest.mark.parametrize(
-    ("case", "stage"),
-    [pytest.param(case, stage, id=f"{case.name}-{stage.value}") for case in CASES for stage in case.stages],
+    ("case", "stage"), [param(case, stage) for case in CASES for stage in case.stages]
 )
 
 
@@ -78,7 +86,7 @@ def sessions(draw: st.DrawFn, case: Case, most: int) -> tuple[AnyRoom, dict[Part
 
 
 @every_case
-@bounded(4)
+@bounded(2)
 @given(data=st.data())
 def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(case: Case, data: st.DataObject) -> None:
     room, vanish = data.draw(sessions(case, most=6))
@@ -87,7 +95,7 @@ def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(case: Case,
 
 @pytest.mark.slow
 @every_case
-@bounded(60)
+@bounded(15)
 @given(data=st.data())
 def test_the_same_for_many_sessions(case: Case, data: st.DataObject) -> None:
     room, vanish = data.draw(sessions(case, most=9))
@@ -137,7 +145,7 @@ def test_a_session_that_has_ended_leaves_no_secret_in_its_snapshot(case: Case) -
 
 
 @every_case
-@bounded(4)
+@bounded(2)
 @given(chance=st.randoms(use_true_random=False))
 def test_late_doubled_and_reordered_messages_are_taken_or_refused_without_a_trace(case: Case, chance: Random) -> None:
     require_order_does_not_matter(case, chance)
@@ -145,7 +153,7 @@ def test_late_doubled_and_reordered_messages_are_taken_or_refused_without_a_trac
 
 @pytest.mark.slow
 @every_case
-@bounded(40)
+@bounded(12)
 @given(chance=st.randoms(use_true_random=False))
 def test_the_same_for_much_disorder(case: Case, chance: Random) -> None:
     require_order_does_not_matter(case, chance)

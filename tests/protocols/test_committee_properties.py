@@ -73,7 +73,7 @@ def test_lost_and_wrong_sums_are_borne_up_to_the_planned_losses_and_never_give_a
 
 
 @pytest.mark.slow
-@bounded(60)
+@bounded(25)
 @given(sessions())
 def test_the_same_for_many_sessions(drawn: Session) -> None:
     require_exact_where_borne(drawn)

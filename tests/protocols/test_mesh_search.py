@@ -31,7 +31,8 @@ def searched(n: int, c: int, t: int, monkeypatch: Patch) -> Search:
 
 CASES = [(3, 1, 3)]
 LARGER = [
-    pytest.param(*case, marks=pytest.mark.slow) for case in ((3, 1, 2), (4, 1, 3), (4, 1, 2), (4, 2, 4), (4, 2, 3))
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in ((3, 1, 2), (4, 1, 3), (4, 2, 4), (4, 2, 3))),
+    pytest.param(4, 1, 2, marks=[pytest.mark.slow, pytest.mark.exhaustive]),
 ]
 
 
