@@ -95,7 +95,7 @@ def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(case: Case,
 
 @pytest.mark.slow
 @every_case
-@bounded(15)
+@bounded(30)
 @given(data=st.data())
 def test_the_same_for_many_sessions(case: Case, data: st.DataObject) -> None:
     room, vanish = data.draw(sessions(case, most=9))
@@ -153,7 +153,7 @@ def test_late_doubled_and_reordered_messages_are_taken_or_refused_without_a_trac
 
 @pytest.mark.slow
 @every_case
-@bounded(12)
+@bounded(20)
 @given(chance=st.randoms(use_true_random=False))
 def test_the_same_for_much_disorder(case: Case, chance: Random) -> None:
     require_order_does_not_matter(case, chance)

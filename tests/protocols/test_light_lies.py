@@ -109,7 +109,7 @@ def test_whatever_a_lying_server_says_no_client_says_too_much(plot: Plot) -> Non
 
 
 @pytest.mark.slow
-@bounded(50)
+@bounded(80)
 @given(plots())
 def test_the_same_for_many_lies(plot: Plot) -> None:
     Played(plot).require_discretion()

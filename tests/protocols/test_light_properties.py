@@ -106,7 +106,7 @@ def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(drawn: Sess
 
 
 @pytest.mark.slow
-@bounded(40)
+@bounded(60)
 @given(sessions(most=11))
 def test_the_same_for_many_sessions_of_up_to_eleven(drawn: Session) -> None:
     require_exact_or_none(drawn)
@@ -139,7 +139,7 @@ def test_machines_that_are_restored_for_every_call_say_the_same_bytes(drawn: Ses
 
 
 @pytest.mark.slow
-@bounded(10)
+@bounded(15)
 @given(sessions(most=6))
 def test_the_same_for_many_sessions_with_crashes(drawn: Session) -> None:
     require_no_trace_of_crashes(drawn)
@@ -165,7 +165,7 @@ def test_late_doubled_and_reordered_frames_are_taken_or_refused_without_a_trace(
 
 
 @pytest.mark.slow
-@bounded(30)
+@bounded(40)
 @given(sessions(most=6), st.randoms(use_true_random=False))
 def test_the_same_for_much_disorder(drawn: Session, chance: Random) -> None:
     require_order_does_not_matter(drawn, chance)

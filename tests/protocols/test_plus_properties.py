@@ -74,7 +74,7 @@ def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(
 
 
 @pytest.mark.slow
-@bounded(30)
+@bounded(40)
 @given(losses(most=9))
 def test_the_same_for_many_sessions_of_up_to_nine(drawn: Drawn) -> None:
     require_expected(PlusRoom(**drawn[0]), drawn[1])

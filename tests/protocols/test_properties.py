@@ -67,14 +67,14 @@ def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(drawn: Sess
 
 
 @pytest.mark.slow
-@bounded(40)
+@bounded(100)
 @given(sessions(most=12))
 def test_the_same_for_many_sessions_of_up_to_twelve(drawn: Session) -> None:
     require_exact_or_none(drawn)
 
 
 @pytest.mark.slow
-@bounded(3)
+@bounded(8)
 @given(sessions(least=20, most=50))
 def test_the_same_for_up_to_fifty_parties(drawn: Session) -> None:
     require_exact_or_none(drawn)
@@ -135,7 +135,7 @@ def test_machines_that_are_restored_for_every_call_say_the_same_bytes(drawn: Ses
 
 
 @pytest.mark.slow
-@bounded(15)
+@bounded(40)
 @given(sessions(most=8))
 def test_the_same_for_many_sessions_with_crashes(drawn: Session) -> None:
     require_no_trace_of_crashes(drawn)
@@ -162,7 +162,7 @@ def test_late_doubled_and_reordered_frames_are_taken_or_refused_without_a_trace(
 
 
 @pytest.mark.slow
-@bounded(40)
+@bounded(80)
 @given(sessions(most=6), st.randoms(use_true_random=False))
 def test_the_same_for_much_disorder(drawn: Session, chance: Random) -> None:
     require_order_does_not_matter(drawn, chance)
@@ -185,7 +185,7 @@ def test_whatever_a_lying_server_says_no_client_says_too_much(plot: Plot) -> Non
 
 
 @pytest.mark.slow
-@bounded(60)
+@bounded(150)
 @given(plots())
 def test_the_same_for_many_lies(plot: Plot) -> None:
     require_that_lies_do_not_pay(plot)
