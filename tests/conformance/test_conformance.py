@@ -105,6 +105,7 @@ def test_the_same_for_many_sessions(case: Case, data: st.DataObject) -> None:
 # Crashes
 
 
+@pytest.mark.slow
 @every_case
 def test_machines_that_are_taken_up_anew_for_every_call_come_to_the_same_sum(case: Case) -> None:
     room = case.make()
@@ -114,6 +115,7 @@ def test_machines_that_are_taken_up_anew_for_every_call_come_to_the_same_sum(cas
     assert held.aggregates
 
 
+@pytest.mark.slow
 @every_case
 def test_no_snapshot_but_the_last_is_taken_up(case: Case) -> None:
     """Of each party, each snapshot of a running session against the ledger of each later step."""
@@ -206,6 +208,7 @@ def test_a_stranger_is_the_drivers_mistake_and_changes_nothing(case: Case) -> No
         assert machine.snapshot() == before
 
 
+@pytest.mark.slow
 @every_case
 def test_every_stage_is_a_round_in_which_a_party_says_something_and_the_input_leaves_in_one(case: Case) -> None:
     room = case.make(length=3)
@@ -277,6 +280,7 @@ def test_another_model_is_another_session_and_no_input_leaves(case: Case) -> Non
     assert other.params.digest != room.params.digest
 
 
+@pytest.mark.slow
 @every_case
 def test_equal_seeds_give_equal_bytes_and_another_seed_gives_others(case: Case) -> None:
     def traffic(seed: bytes) -> list[tuple[PartyId, PartyId, bytes]]:
@@ -288,6 +292,7 @@ def test_equal_seeds_give_equal_bytes_and_another_seed_gives_others(case: Case) 
     assert traffic(b"one") != traffic(b"two")
 
 
+@pytest.mark.slow
 @every_case
 def test_the_sum_of_extreme_values_wraps_nowhere_but_at_the_modulus(case: Case) -> None:
     for field in sorted(case.fields):
