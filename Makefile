@@ -3,12 +3,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check lint quick slow
+.PHONY: demo test check lint quick slow exhaustive
 
 demo: .venv/demo.stamp  ## five banks train a fraud model on this machine, and one of them is lost on the way
 	$(BIN)/veilsum demo
 
-test: quick slow  ## every test, the quick ones first
+test: quick slow  ## every test, the quick ones first; of the searches a case of each kind
 
 check: lint quick  ## what to run before every commit, under a minute
 
@@ -21,7 +21,10 @@ quick: .venv/dev.stamp
 	$(BIN)/pytest -m "not slow" -n 2
 
 slow: .venv/dev.stamp
-	$(BIN)/pytest -m slow -n 2 --dist loadgroup
+	$(BIN)/pytest -m "slow and not exhaustive" -n 2 --dist loadgroup
+
+exhaustive: .venv/dev.stamp  ## the searches in all their cases, and five times the sessions that `slow` draws
+	VEILSUM_EXAMPLES=5 $(BIN)/pytest -m slow -n 2 tests/mpc tests/protocols tests/conformance
 
 # A stamp is written last: an environment whose making was interrupted does not count and is made again.
 .venv/demo.stamp: pyproject.toml constraints.txt

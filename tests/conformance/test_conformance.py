@@ -20,10 +20,18 @@ from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError
 from protocols.machine import Aborted, Finished
 from protocols.session import Variant
 
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+QUICK = {"secagg-active", "secagg+-active", "mesh", "epoch-later", "lightsecagg-active", "committee"}
+
+
+def param(case: Case, *stage: Any) -> Any:
+    """One case of each protocol is quick; its other variants are as slow as all of them together."""
+    name = "-".join([case.name, *(one.value for one in stage)])
+    return pytest.param(case, *stage, id=name, marks=() if case.name in QUICK else pytest.mark.slow)
+
+
+every_case = pytest.mark.parametrize("case", [param(case) for case in CASES])
 every_stage = pytest.mark.parametrize(
-    ("case", "stage"),
-    [pytest.param(case, stage, id=f"{case.name}-{stage.value}") for case in CASES for stage in case.stages],
+    ("case", "stage"), [param(case, stage) for case in CASES for stage in case.stages]
 )
 
 
@@ -78,7 +86,7 @@ def sessions(draw: st.DrawFn, case: Case, most: int) -> tuple[AnyRoom, dict[Part
 
 
 @every_case
-@bounded(4)
+@bounded(2)
 @given(data=st.data())
 def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(case: Case, data: st.DataObject) -> None:
     room, vanish = data.draw(sessions(case, most=6))
@@ -87,7 +95,7 @@ def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(case: Case,
 
 @pytest.mark.slow
 @every_case
-@bounded(60)
+@bounded(30)
 @given(data=st.data())
 def test_the_same_for_many_sessions(case: Case, data: st.DataObject) -> None:
     room, vanish = data.draw(sessions(case, most=9))
@@ -97,6 +105,7 @@ def test_the_same_for_many_sessions(case: Case, data: st.DataObject) -> None:
 # Crashes
 
 
+@pytest.mark.slow
 @every_case
 def test_machines_that_are_taken_up_anew_for_every_call_come_to_the_same_sum(case: Case) -> None:
     room = case.make()
@@ -106,6 +115,7 @@ def test_machines_that_are_taken_up_anew_for_every_call_come_to_the_same_sum(cas
     assert held.aggregates
 
 
+@pytest.mark.slow
 @every_case
 def test_no_snapshot_but_the_last_is_taken_up(case: Case) -> None:
     """Of each party, each snapshot of a running session against the ledger of each later step."""
@@ -137,7 +147,7 @@ def test_a_session_that_has_ended_leaves_no_secret_in_its_snapshot(case: Case) -
 
 
 @every_case
-@bounded(4)
+@bounded(2)
 @given(chance=st.randoms(use_true_random=False))
 def test_late_doubled_and_reordered_messages_are_taken_or_refused_without_a_trace(case: Case, chance: Random) -> None:
     require_order_does_not_matter(case, chance)
@@ -145,7 +155,7 @@ def test_late_doubled_and_reordered_messages_are_taken_or_refused_without_a_trac
 
 @pytest.mark.slow
 @every_case
-@bounded(40)
+@bounded(20)
 @given(chance=st.randoms(use_true_random=False))
 def test_the_same_for_much_disorder(case: Case, chance: Random) -> None:
     require_order_does_not_matter(case, chance)
@@ -198,6 +208,7 @@ def test_a_stranger_is_the_drivers_mistake_and_changes_nothing(case: Case) -> No
         assert machine.snapshot() == before
 
 
+@pytest.mark.slow
 @every_case
 def test_every_stage_is_a_round_in_which_a_party_says_something_and_the_input_leaves_in_one(case: Case) -> None:
     room = case.make(length=3)
@@ -269,6 +280,7 @@ def test_another_model_is_another_session_and_no_input_leaves(case: Case) -> Non
     assert other.params.digest != room.params.digest
 
 
+@pytest.mark.slow
 @every_case
 def test_equal_seeds_give_equal_bytes_and_another_seed_gives_others(case: Case) -> None:
     def traffic(seed: bytes) -> list[tuple[PartyId, PartyId, bytes]]:
@@ -280,6 +292,7 @@ def test_equal_seeds_give_equal_bytes_and_another_seed_gives_others(case: Case) 
     assert traffic(b"one") != traffic(b"two")
 
 
+@pytest.mark.slow
 @every_case
 def test_the_sum_of_extreme_values_wraps_nowhere_but_at_the_modulus(case: Case) -> None:
     for field in sorted(case.fields):

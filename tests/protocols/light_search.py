@@ -167,6 +167,8 @@ class LightPlay:
         for answers in sorted(self.every_answer()):
             most = len(self.honest) if best is None else best.size - 1
             best = self._smallest_in(answers, most) or best
+            if best is not None and best.size == 1:
+                break  # none is smaller
         return best
 
     def _smallest_in(self, answers: Answers, most: int) -> Finding | None:

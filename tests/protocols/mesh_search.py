@@ -258,8 +258,12 @@ class Search:
 
     def smallest_sum(self) -> int | None:
         """Honest inputs in the smallest sum that comes out of any combination; None where nothing does."""
-        sizes = [size for shown in self._shown() for size in self._with_columns(shown)]
-        return min(sizes, default=None)
+        best: int | None = None
+        for size in (size for shown in self._shown() for size in self._with_columns(shown)):
+            best = size if best is None else min(best, size)
+            if best == 1:
+                break  # none is smaller
+        return best
 
     def _shown(self) -> Iterator[dict[PartyId, int]]:
         """To each honest peer its U2."""

@@ -1,5 +1,6 @@
 """Sessions drawn by hypothesis: any size, any thresholds, any field, any inputs, anybody lost anywhere."""
 
+import os
 from dataclasses import dataclass
 
 from conversation import Room, least_threshold
@@ -17,8 +18,12 @@ ANSWERED = tuple(round_ for round_ in Round if round_ is not Round.DONE)
 
 
 def bounded(examples: int) -> settings:
-    """The same examples on every run, so many of them, and nothing written beside the tests."""
-    return settings(max_examples=examples, derandomize=True, database=None, deadline=None)
+    """The same examples on every run, so many of them, and nothing written beside the tests.
+
+    `make exhaustive` draws several times as many.
+    """
+    many = examples * int(os.environ.get("VEILSUM_EXAMPLES", "1"))
+    return settings(max_examples=many, derandomize=True, database=None, deadline=None)
 
 
 @dataclass(frozen=True)

@@ -66,14 +66,14 @@ def require_exact_where_borne(drawn: Session) -> None:
         assert isinstance(outcome, Aborted)
 
 
-@bounded(4)
+@bounded(2)
 @given(sessions())
 def test_lost_and_wrong_sums_are_borne_up_to_the_planned_losses_and_never_give_a_wrong_total(drawn: Session) -> None:
     require_exact_where_borne(drawn)
 
 
 @pytest.mark.slow
-@bounded(60)
+@bounded(25)
 @given(sessions())
 def test_the_same_for_many_sessions(drawn: Session) -> None:
     require_exact_where_borne(drawn)
@@ -93,7 +93,7 @@ def holdings(draw: st.DrawFn) -> tuple[CommitteeRoom, dict[PartyId, frozenset[Pa
     return room, {one: draw(st.frozensets(st.sampled_from(clients))) for one in sorted(reporting)}
 
 
-@bounded(50)
+@bounded(25)
 @given(holdings())
 def test_whoever_is_planned_with_holds_all_of_the_candidates_and_they_are_enough(
     drawn: tuple[CommitteeRoom, dict[PartyId, frozenset[PartyId]]],
@@ -106,6 +106,7 @@ def test_whoever_is_planned_with_holds_all_of_the_candidates_and_they_are_enough
     assert found.candidates >= everywhere
 
 
+@pytest.mark.slow
 def test_a_restored_member_draws_when_it_is_invited_and_never_again() -> None:
     room = CommitteeRoom(clients=4, length=3)
 

@@ -34,7 +34,7 @@ def told(room: CommitteeRoom, lost: PartyId | None = None) -> Aggregate:
     )
 
 
-@pytest.mark.parametrize("aggregators", [0, 4])
+@pytest.mark.parametrize("aggregators", [pytest.param(0, marks=pytest.mark.slow), 4])
 def test_the_story_ends_with_the_sum_of_the_exchange(aggregators: int) -> None:
     room = CommitteeRoom(aggregators=aggregators)
     aggregate = told(room)

@@ -57,7 +57,7 @@ def require(held: Held, expected: PartySet | None) -> None:
 
 
 @pytest.mark.slow
-@bounded(60)
+@bounded(40)
 @given(epochs(sessions=1))
 def test_whoever_is_lost_in_the_session_that_sets_up_the_sum_is_exact_or_there_is_none(drawn: Epoch) -> None:
     room = drawn.room()
@@ -65,7 +65,7 @@ def test_whoever_is_lost_in_the_session_that_sets_up_the_sum_is_exact_or_there_i
 
 
 @pytest.mark.slow
-@bounded(25)
+@bounded(20)
 @given(epochs(sessions=4))
 def test_whoever_is_lost_in_a_later_round_its_sum_is_exact_or_there_is_none_and_all_are_back_in_the_next(
     drawn: Epoch,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from epoch_lying import EpochLyingServer
 from epoch_room import EpochRoom
-from test_view_search import least_threshold, without_count, without_my_u3
+from test_view_search import least_threshold, slow_case, without_count, without_my_u3
 
 from protocols import session
 from protocols.epoch import Client
@@ -36,7 +36,7 @@ class Played(playing.Played):
         return EpochLyingServer(EpochRoom(clients=self.n, colluding=self.c, threshold=self.t, length=2))
 
 
-SLOW = [pytest.param(*case, marks=pytest.mark.slow) for case in every_threshold(4)]
+SLOW = [slow_case(*case) for case in every_threshold(4)]
 
 
 @pytest.mark.parametrize(("n", "c", "t"), [*every_threshold(3), *SLOW])

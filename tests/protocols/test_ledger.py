@@ -60,7 +60,7 @@ def terms(**changes: object) -> Terms:
 # The value
 
 
-@bounded(30)
+@bounded(15)
 @given(ledgers)
 def test_a_ledger_comes_back_from_its_bytes(ledger: Ledger) -> None:
     assert Ledger.from_bytes(ledger.to_bytes()) == ledger

@@ -59,6 +59,7 @@ def test_any_t_pieces_are_uniform_whatever_the_mask_is(value: int, monkeypatch: 
         require_equally_frequent(rows[list(chosen)], 121)
 
 
+@pytest.mark.slow
 def test_more_than_t_pieces_are_not_uniform_where_the_mask_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = pieces_of_a_mask(monkeypatch, constant(7)).astype(np.int64)
     for chosen in combinations(range(5), 3):

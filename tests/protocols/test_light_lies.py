@@ -102,14 +102,14 @@ class Played:
         return bindings.shared_digest(self._play.session, u2)
 
 
-@bounded(5)
+@bounded(4)
 @given(plots())
 def test_whatever_a_lying_server_says_no_client_says_too_much(plot: Plot) -> None:
     Played(plot).require_discretion()
 
 
 @pytest.mark.slow
-@bounded(100)
+@bounded(80)
 @given(plots())
 def test_the_same_for_many_lies(plot: Plot) -> None:
     Played(plot).require_discretion()

@@ -99,19 +99,20 @@ def require_exact_or_none(drawn: Session) -> None:
     require_discretion(frames, room.parties)
 
 
-@bounded(6)
+@bounded(4)
 @given(sessions(most=6))
 def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(drawn: Session) -> None:
     require_exact_or_none(drawn)
 
 
 @pytest.mark.slow
-@bounded(120)
+@bounded(60)
 @given(sessions(most=11))
 def test_the_same_for_many_sessions_of_up_to_eleven(drawn: Session) -> None:
     require_exact_or_none(drawn)
 
 
+@pytest.mark.slow
 def test_the_plan_of_losses_says_how_many_may_vanish_and_one_more_ends_it() -> None:
     room = LightRoom(clients=7, colluding=1, losses=2)
     room.hold({0: Round.MASKED_INPUT, 1: Round.AGGREGATE}).require_exact(1, 2, 3, 4, 5, 6)
@@ -131,14 +132,14 @@ def require_no_trace_of_crashes(drawn: Session) -> None:
         assert crashed.machines[party].snapshot() == machine.snapshot()
 
 
-@bounded(2)
+@bounded(1)
 @given(sessions(most=4))
 def test_machines_that_are_restored_for_every_call_say_the_same_bytes(drawn: Session) -> None:
     require_no_trace_of_crashes(drawn)
 
 
 @pytest.mark.slow
-@bounded(25)
+@bounded(15)
 @given(sessions(most=6))
 def test_the_same_for_many_sessions_with_crashes(drawn: Session) -> None:
     require_no_trace_of_crashes(drawn)
@@ -164,7 +165,7 @@ def test_late_doubled_and_reordered_frames_are_taken_or_refused_without_a_trace(
 
 
 @pytest.mark.slow
-@bounded(60)
+@bounded(40)
 @given(sessions(most=6), st.randoms(use_true_random=False))
 def test_the_same_for_much_disorder(drawn: Session, chance: Random) -> None:
     require_order_does_not_matter(drawn, chance)

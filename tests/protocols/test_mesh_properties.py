@@ -90,14 +90,14 @@ def require_exact_or_none(drawn: Session) -> None:
         assert all(aggregate.included >= left for aggregate in held.aggregates().values())
 
 
-@bounded(3)
+@bounded(2)
 @given(sessions(most=5))
 def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(drawn: Session) -> None:
     require_exact_or_none(drawn)
 
 
 @pytest.mark.slow
-@bounded(60)
+@bounded(40)
 @given(sessions(most=8))
 def test_the_same_for_many_sessions_of_up_to_eight(drawn: Session) -> None:
     require_exact_or_none(drawn)
@@ -122,7 +122,7 @@ def require_one_certificate(frames: Frames) -> None:
     assert len({message.under for message in messages if isinstance(message, Recover)}) <= 1
 
 
-@bounded(3)
+@bounded(2)
 @given(sessions(most=4), CHANCES)
 def test_late_doubled_and_reordered_frames_and_crashes_in_a_broadcast_leave_one_sum_or_none(
     drawn: Session, chance: Random
@@ -131,14 +131,14 @@ def test_late_doubled_and_reordered_frames_and_crashes_in_a_broadcast_leave_one_
 
 
 @pytest.mark.slow
-@bounded(60)
+@bounded(40)
 @given(sessions(most=6), CHANCES)
 def test_the_same_for_much_disorder(drawn: Session, chance: Random) -> None:
     require_order_does_not_matter(drawn, chance, flips=False)
 
 
 @pytest.mark.slow
-@bounded(25)
+@bounded(20)
 @given(sessions(most=5), CHANCES)
 def test_flipped_bits_are_refused_without_a_trace(drawn: Session, chance: Random) -> None:
     require_order_does_not_matter(drawn, chance, flips=True)
@@ -189,7 +189,7 @@ def test_peers_that_are_restored_for_every_call_say_the_same_bytes(drawn: Sessio
 
 
 @pytest.mark.slow
-@bounded(12)
+@bounded(8)
 @given(sessions(most=7))
 def test_the_same_for_many_sessions_with_restarts(drawn: Session) -> None:
     require_no_trace_of_restarts(drawn)

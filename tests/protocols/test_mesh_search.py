@@ -31,7 +31,8 @@ def searched(n: int, c: int, t: int, monkeypatch: Patch) -> Search:
 
 CASES = [(3, 1, 3)]
 LARGER = [
-    pytest.param(*case, marks=pytest.mark.slow) for case in ((3, 1, 2), (4, 1, 3), (4, 1, 2), (4, 2, 4), (4, 2, 3))
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in ((3, 1, 2), (4, 1, 3), (4, 2, 4), (4, 2, 3))),
+    pytest.param(4, 1, 2, marks=[pytest.mark.slow, pytest.mark.exhaustive]),
 ]
 
 
@@ -103,14 +104,17 @@ def any_number_of(kind: type) -> Callable[[Patch], None]:
     return take_out
 
 
+CONTROLS = [(3, 1, 3), pytest.param(4, 1, 3, marks=pytest.mark.exhaustive)]
 LOAD_BEARING = {"|U3| >= t": any_number_of(CertifyingInputs), "t closed columns": any_number_of(CertifyingSums)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("check", LOAD_BEARING)
-def test_without_a_load_bearing_check_a_smaller_sum_is_learnt(check: str, monkeypatch: Patch) -> None:
+@pytest.mark.parametrize(("n", "c", "t"), CONTROLS)
+def test_without_a_load_bearing_check_a_smaller_sum_is_learnt(
+    check: str, n: int, c: int, t: int, monkeypatch: Patch
+) -> None:
     LOAD_BEARING[check](monkeypatch)
-    n, c, t = 4, 1, 3
     size = searched(n, c, t, monkeypatch).smallest_sum()
     assert size is not None
     assert size < t - c

@@ -33,7 +33,7 @@ def told(room: MeshRoom, lost: PartyId | None = None) -> Aggregate:
     )
 
 
-@pytest.mark.parametrize("lost", [None, PartyId(4)])
+@pytest.mark.parametrize("lost", [pytest.param(None, marks=pytest.mark.slow), PartyId(4)])
 def test_the_story_ends_with_the_sum_of_the_exchange(lost: PartyId | None) -> None:
     room = MeshRoom()
     aggregate = told(room, lost)

@@ -65,7 +65,7 @@ def require_one_secret_each(me: PartyId, said: list[Any], told: list[Any]) -> No
         assert all((owner in u3) == isinstance(given, SurvivorReveal) for owner, given in revealed.items())
 
 
-@bounded(10)
+@bounded(5)
 @given(losses(most=6))
 def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(
     drawn: tuple[dict[str, Any], dict[int, Round]],
@@ -74,7 +74,7 @@ def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(
 
 
 @pytest.mark.slow
-@bounded(60)
+@bounded(40)
 @given(losses(most=9))
 def test_the_same_for_many_sessions_of_up_to_nine(drawn: Drawn) -> None:
     require_expected(PlusRoom(**drawn[0]), drawn[1])
@@ -97,8 +97,14 @@ def _restored_client(room: PlusRoom, me: PartyId) -> Restored:
     return Restored(room.client(me), wake)
 
 
+LOSSES: list[dict[int, Round]] = [
+    {}, {4: Round.MASKED_INPUT}, {1: Round.UNMASK}, {0: Round.SHARE, 1: Round.SHARE},
+]  # fmt: skip
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", Variant)
-@pytest.mark.parametrize("vanish", [{}, {4: Round.MASKED_INPUT}, {1: Round.UNMASK}, {0: Round.SHARE, 1: Round.SHARE}])
+@pytest.mark.parametrize("vanish", LOSSES)
 def test_a_session_whose_machines_are_restored_before_every_call_says_the_same_bytes(
     variant: Variant, vanish: dict[int, Round]
 ) -> None:

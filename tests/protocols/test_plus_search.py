@@ -50,7 +50,7 @@ def search(monkeypatch: Patch, holders: Holders, threshold: int, colluding: int 
 @pytest.mark.slow
 @pytest.mark.parametrize(("holders", "threshold", "colluding"), [
     (circle(4, 1, 2, 3), 2, 0), (circle(5, 1, 2, 3, 4), 3, 1), (circle(5, 1, 2, 3), 3, 1), (circle(5, 1, 2), 2, 0),
-    (circle(5, 1, 2, 3), 2, 0),
+    pytest.param(circle(5, 1, 2, 3), 2, 0, marks=pytest.mark.exhaustive),
 ])  # fmt: skip
 def test_no_set_breaks_the_claim_in_any_combination_of_views(
     holders: Holders, threshold: int, colluding: int, monkeypatch: Patch

@@ -60,7 +60,7 @@ def require_everybody_told(talk: Talk) -> None:
             assert np.array_equal(outcome.aggregate.vector, talk.outcome.aggregate.vector)
 
 
-@bounded(8)
+@bounded(5)
 @given(sessions(most=7))
 def test_whoever_vanishes_wherever_the_sum_is_exact_or_there_is_none(drawn: Session) -> None:
     require_exact_or_none(drawn)
@@ -128,7 +128,7 @@ def require_no_trace_of_crashes(drawn: Session) -> None:
         assert crashed.machines[party].snapshot() == machine.snapshot()
 
 
-@bounded(3)
+@bounded(2)
 @given(sessions(most=5))
 def test_machines_that_are_restored_for_every_call_say_the_same_bytes(drawn: Session) -> None:
     require_no_trace_of_crashes(drawn)
@@ -155,7 +155,7 @@ def require_order_does_not_matter(drawn: Session, chance: Random) -> None:
         disorder.watch.require_discretion(party)
 
 
-@bounded(6)
+@bounded(4)
 @given(sessions(most=5), st.randoms(use_true_random=False))
 def test_late_doubled_and_reordered_frames_are_taken_or_refused_without_a_trace(drawn: Session, chance: Random) -> None:
     require_order_does_not_matter(drawn, chance)
@@ -178,7 +178,7 @@ def require_that_lies_do_not_pay(plot: Plot) -> None:
     assert len(played.answered_for) <= 1
 
 
-@bounded(6)
+@bounded(4)
 @given(plots())
 def test_whatever_a_lying_server_says_no_client_says_too_much(plot: Plot) -> None:
     require_that_lies_do_not_pay(plot)

@@ -47,6 +47,7 @@ class Replayed:
         return piece
 
 
+@pytest.mark.slow
 def test_the_vectors_made_again_are_the_same_to_the_byte() -> None:
     scripts = sorted(VECTORS.glob("regenerate*.py"))
     made = {name: text for script in scripts for name, text in runpy.run_path(str(script))["generate"]().items()}

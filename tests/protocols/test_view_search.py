@@ -40,7 +40,13 @@ def least_threshold(n: int, c: int) -> int:
     return (n + c) // 2 + 1
 
 
-SLOW = [pytest.param(*case, marks=pytest.mark.slow) for n in (4, 5) for case in every_threshold(n)]
+def slow_case(n: int, c: int, t: int) -> Any:
+    """CI runs the last threshold that is too low and the first that is not, and five honest clients not at all."""
+    near = t in (least_threshold(n, c) - 1, least_threshold(n, c)) and n - c < 5
+    return pytest.param(n, c, t, marks=[pytest.mark.slow, *([] if near else [pytest.mark.exhaustive])])
+
+
+SLOW = [slow_case(*case) for n in (4, 5) for case in every_threshold(n)]
 
 
 @pytest.mark.parametrize(("n", "c", "t"), [*every_threshold(3), *SLOW])
@@ -147,7 +153,7 @@ MORE_PARTIES = [pytest.param(4, 0, marks=pytest.mark.slow), pytest.param(4, 1, m
 def test_without_a_load_bearing_check_a_smaller_sum_is_learnt(check: str, n: int, c: int, monkeypatch: Patch) -> None:
     LOAD_BEARING[check](monkeypatch)
     played = Played(n, c, least_threshold(n, c))
-    finding = played.smallest_sum()
+    finding = played.smallest_sum(enough=played.t - c - 1)
     assert finding is not None
     assert finding.size < played.t - c
     assert played.carry_out(finding)

@@ -7,9 +7,10 @@ from typing import Any, ClassVar, get_args
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from recorded import ME, parties, recorded
+from sessions import bounded
 
 from mpc.field import M61, PrimeField
 from protocols.errors import AbortReason, PartyId, WireError
@@ -325,21 +326,21 @@ def bytes_changed(draw: st.DrawFn) -> bytes:
 ANY_BYTES = st.binary(max_size=200) | strange_fields() | values_replaced() | bytes_changed()
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@bounded(5)
 @given(ANY_BYTES)
 def test_any_bytes_are_a_message_or_a_wire_error(data: bytes) -> None:
     message_or_wire_error(data)
 
 
 @pytest.mark.slow
-@settings(max_examples=1500, deadline=None)
+@bounded(400)
 @given(ANY_BYTES)
 def test_many_more_bytes_are_a_message_or_a_wire_error(data: bytes) -> None:
     message_or_wire_error(data)
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@bounded(50)
 @given(ANY_BYTES)
 def test_any_bytes_before_a_mebibyte_are_a_message_or_a_wire_error(head: bytes) -> None:
     message_or_wire_error(head + bytes(LARGEST_TREE))
