@@ -8,6 +8,7 @@ from protocols.epoch.server import Server
 from protocols.family import Family
 from protocols.messages import MaskedInput, Round
 from protocols.secagg.family import SECAGG
+from protocols.session import Variant
 
 EPOCHS: Final = Family(
     name=SECAGG.name,
@@ -20,5 +21,7 @@ EPOCHS: Final = Family(
     contributor=Client,
     restore=Client.restore,
     collector=Server,
+    epoch_collector=Server,
     restore_collector=Server.restore,
+    variants=(Variant.ACTIVE,),
 )

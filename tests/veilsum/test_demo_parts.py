@@ -74,14 +74,14 @@ def test_a_protocol_whose_numbers_do_not_fit_is_refused_with_its_own_remedy(monk
         raise ValueError("use more --banks")
 
     picky = replace(FAMILIES["secagg"], numbers=none_fit)
-    monkeypatch.setattr("veilsum.demo.plan.family_of", lambda name: picky)
+    monkeypatch.setattr("veilsum.demo.plan.family_of", lambda name, rounds: picky)
     with pytest.raises(WrongUsage, match="secagg with 5 banks of which 1 are lost: use more --banks"):
         plan(Options())
 
 
 def test_a_graph_that_has_every_edge_is_said_to_be_complete(monkeypatch):
     sparse = replace(FAMILIES["secagg"], numbers=lambda params, parties: {"k": parties - 1, "t": 4})
-    monkeypatch.setattr("veilsum.demo.plan.family_of", lambda name: sparse)
+    monkeypatch.setattr("veilsum.demo.plan.family_of", lambda name, rounds: sparse)
     out = io.StringIO()
     show_plan(Console(file=out, width=200), plan(Options()))
     assert "(c = 2, k = 4, t = 4); the graph is complete" in out.getvalue()
