@@ -116,6 +116,7 @@ def test_a_stage_of_the_exchange_of_keys_can_be_asked_for_where_it_is_held_or_no
         (Options(protocol=Protocol.MESH, rounds_per_epoch=2), "mesh has no epochs: leave --rounds-per-epoch out"),
         (Options(variant=Variant.CURIOUS, rounds_per_epoch=2), "secagg has no curious variant: use --variant active"),
         (Options(rounds_per_epoch=1001), "an epoch has 1 to 1000 rounds"),
+        (Options(banks=15, rounds_per_epoch=1000), "keys of at most 968 rounds at once: agree on fewer rounds"),
         (
             Options(rounds_per_epoch=3, stage="share"),
             "no keys are exchanged in training round 2, where banks are lost: use --stage masked-input or a later one",
