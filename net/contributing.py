@@ -57,6 +57,10 @@ class Contributing:
         self._outgoing: deque[tuple[Kind, bytes]] = deque()  # an upload that is offered, and what follows it
 
     @property
+    def machine(self) -> Contributor:
+        return self._client
+
+    @property
     def outcome(self) -> Outcome | None:
         return self._client.outcome
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import Any
 
 import trio
 
@@ -23,8 +24,9 @@ from net.tasks import open_crew, stop_on_sigterm
 from net.tls import Endpoint, Pins
 from net.workload import Held, Workload
 from protocols.errors import PartyId
-from protocols.machine import Aggregate, Finished
+from protocols.machine import Aggregate, Collector, Finished, HandsOn
 from protocols.session import SessionParams, smallest_cohort
+from protocols.wire import PartySet
 
 log = logging.getLogger("veilsum.coordinator")
 
@@ -76,6 +78,7 @@ class _Coordinator:
         self._collector = self._family.collector
         self._floor = smallest_cohort(self._consortium.colluding)
         self._sessions = 0
+        self._epoch: Any = None  # what the last session left to the next one
         keys = read_keys(config.identity)
         self._identity = keys.identity
         if keys.identity.verify_key != self._consortium.head.verify_key:
@@ -163,8 +166,9 @@ class _Coordinator:
             advanced.append(following)
 
         params = await trio.to_thread.run_sync(self._params, held)
-        keys = self._consortium.members_by_id
-        server = self._collector(params, identity=self._identity, members=dict(keys))
+        everybody = frozenset(self._consortium.members_by_id)
+        invited = everybody if self._family.epoch_collector is None else frozenset(members)
+        server = self._server(params, invited)
         meter = Meter(members)
         collecting = Collecting(
             self._family,
@@ -172,18 +176,26 @@ class _Coordinator:
             self._sessions,
             members,
             self.hall,
-            absent=frozenset(keys) - members.keys(),
-            limits=self._family.limits(params, len(keys)),
+            absent=invited - members.keys(),
+            limits=self._family.limits(params, len(everybody)),
             settle=settle,
         )
         outcome = await collecting.run(self._policy)
-        report = meter.report(held.fl_round, server, outcome, frozenset(keys))
+        self._epoch = server.epoch if isinstance(server, HandsOn) else None
+        report = meter.report(held.fl_round, server, outcome, everybody)
         self._on_report(report)
         if not isinstance(outcome, Finished):
             log.warning("step %d: aborted: %s", report.fl_round, outcome.reason.value)
             return None
         log.debug("step %d: the sum covers %d parties", report.fl_round, len(report.included))
         return advanced[0]
+
+    def _server(self, params: SessionParams, invited: PartySet) -> Collector:
+        """A round of an epoch is held by those who are connected; other sessions begin with all members."""
+        members = {party: key for party, key in self._consortium.members_by_id.items() if party in invited}
+        if self._family.epoch_collector is None:
+            return self._collector(params, identity=self._identity, members=members)
+        return self._family.epoch_collector(params, identity=self._identity, members=members, epoch=self._epoch)
 
     def _params(self, held: Held) -> SessionParams:
         consortium, spec = self._consortium, self._workload.spec(held.payload)

@@ -222,7 +222,12 @@ class _Conversation:
     def give_up(self) -> None:
         if self._taken is not None:
             self._taken.give_up(AbortReason.SERVER_LOST)
-            self._taken = None
+            self._put_away(self._taken)
+
+    def _put_away(self, taken: Contributing) -> None:
+        self._taken = None
+        self._turn.cancel()
+        self._party.answered.ended(taken.machine)
 
     async def _greet(self) -> None:
         """Raises NotAdmitted or PartyRefused."""
@@ -416,8 +421,7 @@ class _Conversation:
         taken = self._taken
         if taken is None or taken.outcome is None:
             return
-        self._taken = None
-        self._turn.cancel()
+        self._put_away(taken)
         match taken.outcome:
             case Summed(aggregate):
                 await self._advance(taken, aggregate)

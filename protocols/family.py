@@ -12,7 +12,7 @@ from mpc.keys import SigningKey, VerifyKey
 from mpc.randomness import Randomness
 from protocols.errors import PartyId
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Ledger
-from protocols.machine import Collector, Contributor, Peering
+from protocols.machine import Collector, Contributor, EpochCollector, Peering
 from protocols.session import SessionParams, Terms, Variant
 from protocols.wire import Codec
 
@@ -56,6 +56,16 @@ class CollectorOf(Protocol):
     ) -> Collector: ...
 
 
+class EpochCollectorOf(Protocol):
+    """Makes a coordinator's machine for the members that are connected now. epoch: what the session before left behind.
+    Raises LocalProtocolError.
+    """
+
+    def __call__(
+        self, params: SessionParams, *, identity: SigningKey, members: dict[PartyId, VerifyKey], epoch: Any = None
+    ) -> EpochCollector: ...
+
+
 class Restore(Protocol):
     """Goes on from a party's last snapshot, as its ledger says that it is. Raises LocalProtocolError."""
 
@@ -94,6 +104,7 @@ class Family:
     uploads: the messages to the server that are about as large as a vector; a network takes few of them at a time.
     held_back: a message that is delivered only when the input is set (None: the input is set before `start`).
     contributor, collector: of a protocol with a server. peer: of one without. restore: from a party's last snapshot.
+    epoch_collector: the same as collector, where sessions hand on an epoch; the contributor takes `epoch` as well.
     variants: those that it has. limits: what a network accepts at most, by the session and its number of parties.
     numbers: what follows from these two, for people, by the names of the papers; k: with how many others each party
     shares its secrets. Raises ValueError, with the remedy, where no numbers fit.
@@ -109,6 +120,7 @@ class Family:
     restore: Restore
     contributor: ContributorOf | None = None
     collector: CollectorOf | None = None
+    epoch_collector: EpochCollectorOf | None = None
     restore_collector: Callable[..., Collector] | None = None
     peer: PeerOf | None = None
     variants: tuple[Variant, ...] = tuple(Variant)

@@ -157,9 +157,10 @@ class Ledger:
     def ended(self, session: bytes) -> "Ledger":
         return replace(self, sessions=tuple(one for one in self.sessions if one.session != session))
 
-    def burnt(self) -> "Ledger":
-        """Every open session is given up: no snapshot of them can be taken up again."""
-        return replace(self, sessions=())
+    def burnt(self, *, but: bytes | None = None) -> "Ledger":
+        """Every open session is given up: no snapshot of them can be taken up again. but: the name of an epoch that its
+        party holds and goes on with."""
+        return replace(self, sessions=tuple(one for one in self.sessions if one.session == but))
 
     # Rule 13: which sum may be opened
 

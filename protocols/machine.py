@@ -21,7 +21,7 @@ Duties of every driver:
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from mpc.field import FieldVector
 from protocols.errors import AbortReason, DropReason, PartyId
@@ -130,6 +130,20 @@ class Collector(Machine, Protocol):
     @property
     def dropped(self) -> Mapping[PartyId, tuple[StrEnum, DropReason]]:
         """Party -> (round in which it was lost, why)."""
+
+
+@runtime_checkable
+class HandsOn(Protocol):
+    """A machine whose session leaves something to the next one: the keys of its epoch. [PROTOCOLS 3F]"""
+
+    @property
+    def epoch(self) -> Any:
+        """What the next session's machine is built with, however this one ended; None: that one sets up anew. A
+        contributor's is secret, for one machine only, and has a `name` in its ledger."""
+
+
+class EpochCollector(Collector, HandsOn, Protocol):
+    """The server's of an epoch."""
 
 
 class Peering(Contributor, Collector, Protocol):

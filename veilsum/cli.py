@@ -56,6 +56,9 @@ def demo(
         int, typer.Option(min=0, help="Of the data, or of how it is cut, and of the training.")
     ] = DEFAULT.seed,
     variant: Annotated[Variant, typer.Option(help="What the coordinator may be.")] = DEFAULT.variant,
+    rounds_per_epoch: Annotated[
+        int, typer.Option(min=1, help="Sums that follow one exchange of keys.")
+    ] = DEFAULT.rounds_per_epoch,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -82,6 +85,7 @@ def demo(
         model=model,
         seed=seed,
         variant=variant,
+        rounds_per_epoch=rounds_per_epoch,
         own=own,
     )
     planned = plan(asked)

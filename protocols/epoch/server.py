@@ -208,11 +208,15 @@ class Server:
         return RoundStart(epoch.digest, epoch.number, self._params, u2, signature, bundles)
 
 
+def most_rounds(members: int) -> int:
+    """Of an epoch: so many that their roster, and the bundles of a party, each go into one message."""
+    return (LARGEST_TREE // members - _PER_MEMBER) // _PER_ROUND
+
+
 def _check(params: SessionParams, identity: SigningKey, members: int) -> None:
     if params.subject.coordinator != identity.verify_key.raw:
         raise LocalProtocolError("this identity is not the coordinator that the session names")
     if params.variant is not Variant.ACTIVE:
         raise LocalProtocolError("an epoch is of the active variant")
-    most = (LARGEST_TREE // members - _PER_MEMBER) // _PER_ROUND
-    if params.rounds_per_epoch > most:
+    if params.rounds_per_epoch > (most := most_rounds(members)):
         raise LocalProtocolError(f"{members} members share the keys of at most {most} rounds at once")

@@ -1,7 +1,8 @@
 """Five banks and a coordinator in one process: real keys, real files, real TLS on the loopback."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+from launcher import Launcher
 from powers import PowersOfTwo, initial
 
 from mpc.randomness import SeededRandomness
@@ -198,3 +200,16 @@ def make_consortium_fixture() -> Callable[..., Consortium]:
 @pytest.fixture
 def loopback(tmp_path: Path) -> Callable[..., Loopback]:
     return partial(Loopback, tmp_path)
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., Launcher]]:
+    """Writes the files of so many banks; what is started of it ends with the test."""
+    with ExitStack() as stack:
+
+        def make(banks: int, *, patience: float = 2.0, **changes: Any) -> Launcher:
+            consortium = make_consortium(banks, **changes)
+            keys = {name: make_keys(name) for name in ("coordinator", *(card.name for card in consortium.members))}
+            return stack.enter_context(Launcher(tmp_path, consortium, keys, patience=patience))
+
+        yield make

@@ -1,7 +1,7 @@
 """One process of `test_net_processes.py`: a coordinator, or a bank that kills itself where it is told to.
 
 What happens is printed, a line of JSON each: `{"port"}`, `{"report"}` from a coordinator, or a member of a mesh,
-`{"event"}` from a bank.
+`{"held"}` from a coordinator that waits for a line on its standard input, `{"event"}` and `{"sent"}` from a bank.
 """
 
 import gc
@@ -35,17 +35,25 @@ def report(one):
             "included": sorted(one.included),
             "dropped": {party: stage.value for party, (stage, _) in one.dropped.items()},
             "absent": sorted(one.absent),
+            "bytes_up": max((one.bytes_up.get(party, 0) for party in one.included), default=0),
             "finished": isinstance(one.outcome, Finished),
             "seconds": one.seconds,
         }
     )
 
 
-def coordinate(path, steps):
+def coordinate(path, steps, hold):
+    def hold_back(fl_round):
+        if fl_round == int(hold):
+            say(held=fl_round)
+            sys.stdin.readline()
+
+    workload = PowersOfTwo()
+    workload.before_advance = hold_back
     run = partial(
         run_coordinator,
         load_coordinator(Path(path)),
-        PowersOfTwo(),
+        workload,
         initial(int(steps)),
         on_report=report,
         on_listening=lambda host, port: say(port=port),
@@ -62,6 +70,7 @@ def take_part(path, place, steps, stage):
     def before_send(fl_round, message):
         if fl_round == 2 and message.round.value == stage:
             os.kill(os.getpid(), signal.SIGKILL)
+        say(sent=type(message).__name__, fl_round=fl_round)
 
     def on_event(event):
         held = secrets_in_memory() if event.what in (Happened.ABORTED, Happened.LOST) else None

@@ -1,92 +1,27 @@
 """Real processes, real TLS, and SIGKILL at every stage of both variants: the exact sum, or everybody is told."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from launcher import DEADLINE, lines
 
-from net.config import (
-    Address,
-    CoordinatorConfig,
-    PartyConfig,
-    PartyTerms,
-    dump_consortium,
-    dump_coordinator,
-    dump_party,
-)
-from net.policy import Policy, RoundPolicy
-from net.store import write_keys
 from protocols.families import FAMILIES
 from protocols.secagg.family import SECAGG
 from protocols.session import Variant
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = Path(__file__).with_name("process.py")
-ROOT = Path(__file__).parents[2]
-DEADLINE = 20.0  # seconds: the patience of a round, which no session of these may need
-
 
 @pytest.fixture
-def consortium_of(tmp_path, make_consortium, make_keys):
+def consortium_of(launch):
     """Writes the files of some banks and starts their processes; the coordinator's and the banks' in order."""
-    started = []
 
-    def start(*arguments):
-        process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), *map(str, arguments)],
-            env={"PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+    def make(banks, *, kill, steps, **changes):
+        launcher = launch(banks, losses=1 if banks > 3 else 0, **changes)
+        coordinator = launcher.coordinator(steps)
+        return coordinator, [launcher.bank(n, steps, kill_at=kill.get(n, "nothing")) for n in range(banks)]
 
-    def make(banks, *, variant, colluding, kill, steps, protocol="secagg"):
-        losses = 1 if banks > 3 else 0
-        changes = {"variant": variant, "colluding": colluding, "losses": losses, "protocol": protocol}
-        consortium = make_consortium(banks, **changes)
-        (tmp_path / "consortium.toml").write_text(dump_consortium(consortium))
-        for name in ("coordinator", *(card.name for card in consortium.members)):
-            write_keys(tmp_path / f"{name}.key", make_keys(name))
-        common = {"consortium": tmp_path / "consortium.toml"}
-        own = CoordinatorConfig(
-            **common,
-            identity=tmp_path / "coordinator.key",
-            payload=tmp_path / "coordinator.model",
-            policy=Policy(RoundPolicy(patience=DEADLINE), attempts=1),
-        )
-        (tmp_path / "coordinator.toml").write_text(dump_coordinator(own, tmp_path))
-        coordinator = start("coordinator", tmp_path / "coordinator.toml", steps)
-        port = json.loads(coordinator.stdout.readline())["port"]
-        parties = []
-        for place in range(banks):
-            bank = PartyConfig(
-                **common,
-                identity=tmp_path / f"bank-{place}.key",
-                payload=tmp_path / f"bank-{place}.model",
-                address=Address("127.0.0.1", port),
-                data=tmp_path / "unused.csv",
-                terms=PartyTerms(max_colluding=colluding, variant=variant),
-                patience=2.0,
-            )
-            (tmp_path / f"bank-{place}.toml").write_text(dump_party(bank, tmp_path))
-            parties.append(start("party", tmp_path / f"bank-{place}.toml", place, steps, kill.get(place, "nothing")))
-        return coordinator, parties
-
-    yield make
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def lines(process):
-    out, err = process.communicate(timeout=60)
-    return [json.loads(line) for line in out.splitlines()], err
+    return make
 
 
 def stages_of(family, variant):

@@ -3,6 +3,7 @@
 import json
 import threading
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import trio
@@ -292,3 +293,73 @@ async def test_members_that_only_aggregate_contribute_nothing_and_hold_the_same_
     assert sums(payload) == [7, 7]
     assert all(bank.error is None for bank in talk.banks)
     assert all(bank.config.payload.read_bytes() == payload for bank in talk.banks)
+
+
+# Epochs: the keys of several sums are shared in the first of them
+
+
+def noting(talk):
+    """Place -> the steps in which it made keys, as it goes on."""
+    noted = {bank.place: [] for bank in talk.banks}
+
+    def note(bank, before_send, fl_round, message):
+        if type(message).__name__ == "AdvertiseKeys":
+            noted[bank.place].append(fl_round)
+        before_send(fl_round, message)
+
+    for bank in talk.banks:
+        bank.before_send = partial(note, bank, bank.before_send)
+    return noted
+
+
+async def test_a_step_that_is_tried_again_takes_the_next_round_of_its_epoch(loopback):
+    talk = loopback(rounds_per_epoch=4)
+    talk.policy = replace(talk.policy, attempts=2)
+    refused = []
+
+    def refuse_once(fl_round):
+        if fl_round == 2 and not refused:
+            refused.append(fl_round)
+            raise ValueError("nothing follows from this sum")
+
+    talk.workload.before_advance = refuse_once
+    made = noting(talk)
+    assert sums(await talk.run(steps=4)) == [31] * 4
+    assert [type(report.outcome) for report in talk.reports] == [Finished, Aborted, Finished, Finished, Finished]
+    assert list(made.values()) == [[1, 4]] * 5
+
+
+@pytest.mark.parametrize(
+    ("colluding", "made_in"),
+    [
+        pytest.param(0, [1, 4], id="more-than-t-are-left"),
+        pytest.param(2, [1, 3], id="t-of-five-are-left-who-bring-the-threshold-down"),
+    ],
+)
+async def test_without_a_bank_that_is_lost_the_epoch_goes_on_while_more_than_t_are_left(loopback, colluding, made_in):
+    talk = loopback(colluding=colluding, rounds_per_epoch=3)
+    for bank in talk.banks:
+        bank.config = replace(bank.config, terms=PartyTerms(max_colluding=colluding))
+    talk.banks[4].kill_at, talk.banks[4].kill_in = "MaskedInput", 2
+    made = noting(talk)
+    assert sums(await talk.run(steps=5)) == [31, 15, 15, 15, 15]
+    assert talk.reports[1].dropped == {4: (Round.MASKED_INPUT, DropReason.VANISHED)}
+    assert [(report.dropped, report.absent) for report in talk.reports[2:]] == [({}, {4})] * 3
+    assert [made[place] for place in range(4)] == [made_in] * 4
+
+
+async def test_who_comes_into_an_epoch_has_the_keys_made_anew(loopback):
+    talk = loopback(rounds_per_epoch=4)
+    talk.policy = Policy(RoundPolicy(patience=20.0), {ASSEMBLE: RoundPolicy(patience=1.5)})
+    late, here = talk.banks[4], threading.Event()
+    late.on_event = lambda event: here.set() if event.what is Happened.CONNECTED else None
+
+    def hold_until_it_is_here(fl_round):
+        if fl_round == 2:
+            trio.from_thread.run_sync(talk.start, late)
+            assert here.wait(10)
+
+    talk.workload.before_advance = hold_until_it_is_here
+    made = noting(talk)
+    assert sums(await talk.run(steps=4, missing=(4,))) == [15, 15, 31, 31]
+    assert list(made.values()) == [[1, 3]] * 4 + [[3]]

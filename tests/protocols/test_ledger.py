@@ -91,6 +91,12 @@ def test_a_session_is_open_from_its_first_step_until_it_ends_or_is_given_up() ->
     assert ledger.burnt() == NOTHING_ANSWERED
 
 
+def test_an_epoch_that_its_party_goes_on_with_is_all_that_stays_open() -> None:
+    ledger = NOTHING_ANSWERED.moved(KEY, 1).moved(OTHER_KEY, 3)
+    assert ledger.burnt(but=OTHER_KEY) == NOTHING_ANSWERED.moved(OTHER_KEY, 3)
+    assert ledger.burnt(but=bytes(32)) == NOTHING_ANSWERED
+
+
 def test_what_a_sum_is_about_changes_with_model_configuration_and_rows_and_with_nothing_else() -> None:
     subject, other = Room().terms.subject, bytes(31) + b"1"
     keys = {

@@ -105,6 +105,15 @@ def test_every_protocol_runs_and_loses_a_bank_where_inputs_leave(tmp_path, famil
     assert all(one["bytes_up_per_bank"] > 0 for one in results["rounds"])
 
 
+def test_rounds_that_exchange_no_keys_send_less_and_a_lost_bank_costs_one_exchange_more(tmp_path):
+    results = run(tmp_path, "--rounds", "4", "--rounds-per-epoch", "4", "--stage", "unmask")
+    first, second, third, fourth = results["rounds"]  # the statistics were the first sum of the first epoch
+    assert second["dropped"] == [{"bank": "bank-5", "stage": "unmask"}]
+    assert [one["included"] for one in results["rounds"]] == [EVERYBODY, EVERYBODY, EVERYBODY[:4], EVERYBODY[:4]]
+    assert results["exact"]
+    assert all(one["bytes_up_per_bank"] < third["bytes_up_per_bank"] / 2 for one in (first, second, fourth))
+
+
 def test_a_network_is_trained_the_same_way(tmp_path):
     pytest.importorskip("torch")
     results = run(tmp_path, "--model", "mlp", "--rounds", "2", "--banks", "4")

@@ -74,17 +74,29 @@ def test_a_protocol_whose_numbers_do_not_fit_is_refused_with_its_own_remedy(monk
         raise ValueError("use more --banks")
 
     picky = replace(FAMILIES["secagg"], numbers=none_fit)
-    monkeypatch.setattr("veilsum.demo.plan.family_of", lambda name: picky)
+    monkeypatch.setattr("veilsum.demo.plan.family_of", lambda name, rounds: picky)
     with pytest.raises(WrongUsage, match="secagg with 5 banks of which 1 are lost: use more --banks"):
         plan(Options())
 
 
 def test_a_graph_that_has_every_edge_is_said_to_be_complete(monkeypatch):
     sparse = replace(FAMILIES["secagg"], numbers=lambda params, parties: {"k": parties - 1, "t": 4})
-    monkeypatch.setattr("veilsum.demo.plan.family_of", lambda name: sparse)
+    monkeypatch.setattr("veilsum.demo.plan.family_of", lambda name, rounds: sparse)
     out = io.StringIO()
     show_plan(Console(file=out, width=200), plan(Options()))
     assert "(c = 2, k = 4, t = 4); the graph is complete" in out.getvalue()
+
+
+def test_how_many_sums_follow_one_exchange_of_keys_is_shown_where_it_is_not_one():
+    for rounds, told in ((1, False), (3, True)):
+        out = io.StringIO()
+        show_plan(Console(file=out, width=200), plan(Options(rounds_per_epoch=rounds)))
+        assert ("; 3 sums follow one exchange of keys" in out.getvalue()) is told
+
+
+@pytest.mark.parametrize("asked", [Options(rounds_per_epoch=2), Options(rounds_per_epoch=3, lose=0)])
+def test_a_stage_of_the_exchange_of_keys_can_be_asked_for_where_it_is_held_or_nobody_is_lost(asked):
+    assert plan(replace(asked, stage="share")).stage.value == "share"
 
 
 @pytest.mark.parametrize(
@@ -101,6 +113,14 @@ def test_a_graph_that_has_every_edge_is_said_to_be_complete(monkeypatch):
         (Options(stage="commit"), "the active secagg has no stage 'commit': use one of advertise, share, "),
         (Options(protocol=Protocol.MESH, stage="share", variant=Variant.CURIOUS), "mesh has no curious variant"),
         (Options(protocol=Protocol.MESH, stage="masked-input"), "mesh has no stage 'masked-input': use one of hello"),
+        (Options(protocol=Protocol.MESH, rounds_per_epoch=2), "mesh has no epochs: leave --rounds-per-epoch out"),
+        (Options(variant=Variant.CURIOUS, rounds_per_epoch=2), "secagg has no curious variant: use --variant active"),
+        (Options(rounds_per_epoch=1001), "an epoch has 1 to 1000 rounds"),
+        (Options(banks=15, rounds_per_epoch=1000), "keys of at most 968 rounds at once: agree on fewer rounds"),
+        (
+            Options(rounds_per_epoch=3, stage="share"),
+            "no keys are exchanged in training round 2, where banks are lost: use --stage masked-input or a later one",
+        ),
     ],
 )
 def test_what_no_session_allows_is_refused_in_one_line_with_the_remedy(asked, why):

@@ -96,6 +96,7 @@ def write_consortium(place: Workplace, plan: Plan, training: Mapping[str, Any]) 
         losses=plan.losses,
         max_weight=MAX_WEIGHT,
         training=training,
+        rounds_per_epoch=plan.options.rounds_per_epoch,
     )
     place.consortium.write_text(dump_consortium(consortium), encoding="utf-8")
 

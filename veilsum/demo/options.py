@@ -40,7 +40,7 @@ class OwnData:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """stage: of the protocol, by name: the bank is lost when its message of this one is ready and has not left.
-    None: the one in which inputs leave.
+    None: the one in which inputs leave. rounds_per_epoch: sums that follow one exchange of keys.
     """
 
     banks: int = 5
@@ -51,4 +51,5 @@ class Options:
     model: Model = Model.LINEAR
     seed: int = 0
     variant: Variant = Variant.ACTIVE
+    rounds_per_epoch: int = 1
     own: OwnData | None = None

@@ -56,6 +56,7 @@ def plan(options: Options) -> Plan:
     stage = _stage(options, family)
     _require_sense(options)
     _require_learner(options.model)
+    _require_held(options, family, stage)
     input_has_left = _has_left(options, family, stage)
     most = most_colluders(options.banks, options.lose)
     if most is not None:
@@ -90,6 +91,7 @@ def _params(options: Options, family: Family, colluding: int, losses: int) -> Se
         variant=session.Variant(options.variant.value),
         protocol=family.name,
         losses=losses,
+        rounds_per_epoch=options.rounds_per_epoch,
     )
 
 
@@ -97,7 +99,11 @@ def _family(options: Options) -> Family:
     name = options.protocol.value
     if name not in FAMILIES:
         raise WrongUsage(f"this version does not run {name}: use one of {', '.join(FAMILIES)}")
-    family, variant = family_of(name), session.Variant(options.variant.value)
+    variant = session.Variant(options.variant.value)
+    try:
+        family = family_of(name, options.rounds_per_epoch)
+    except KeyError as exc:
+        raise WrongUsage(f"{name} has no epochs: leave --rounds-per-epoch out") from exc
     if variant not in family.variants:
         raise WrongUsage(f"{name} has no {variant.value} variant: use --variant {family.variants[0].value}")
     return family
@@ -110,6 +116,17 @@ def _stage(options: Options, family: Family) -> StrEnum:
             return stage
     what = f"the {options.variant.value} {family.name}" if len(family.variants) > 1 else family.name
     raise WrongUsage(f"{what} has no stage {options.stage!r}: use one of {', '.join(one.value for one in stages)}")
+
+
+def _require_held(options: Options, family: Family, stage: StrEnum) -> None:
+    """Stages before the input's are held in the first sum of an epoch only. The statistics are the first sum of all."""
+    stages = family.stages(session.Variant(options.variant.value))
+    before = stages.index(stage) < stages.index(family.input_stage)
+    if options.lose and before and FIRST_LOSS % options.rounds_per_epoch:
+        raise WrongUsage(
+            f"with --rounds-per-epoch {options.rounds_per_epoch} no keys are exchanged in training round {FIRST_LOSS}, "
+            f"where banks are lost: use --stage {family.input_stage.value} or a later one"
+        )
 
 
 def _has_left(options: Options, family: Family, stage: StrEnum) -> bool:

@@ -15,7 +15,7 @@ def show_plan(console: Console, plan: Plan) -> None:
     numbers = ", ".join(f"{name} = {value}" for name, value in {"c": plan.colluding, **plan.numbers}.items())
     console.print(
         f"{options.banks} banks, {options.variant.value} {plan.family.name}: stands {stands} "
-        f"and {_count(options.lose, 'lost bank')} ({numbers}){_graph(plan)}"
+        f"and {_count(options.lose, 'lost bank')} ({numbers}){_graph(plan)}{_epoch(plan)}"
     )
     if plan.lost:
         console.print(
@@ -27,6 +27,11 @@ def show_plan(console: Console, plan: Plan) -> None:
 def _graph(plan: Plan) -> str:
     """A sparse graph of few banks has every edge."""
     return "; the graph is complete" if plan.numbers.get("k") == plan.options.banks - 1 else ""
+
+
+def _epoch(plan: Plan) -> str:
+    rounds = plan.options.rounds_per_epoch
+    return f"; {rounds} sums follow one exchange of keys" if rounds > 1 else ""
 
 
 def show_round(console: Console, result: RoundResult) -> None:
