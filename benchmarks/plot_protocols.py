@@ -83,6 +83,7 @@ def _bars(axes: Any, names: list[str], values: list[int]) -> None:
     hatches = ["" if value == min(values) else "//" for value in values]
     bars = axes.bar(names, values, color=shades, hatch=hatches, edgecolor="black", linewidth=0.6, width=0.6)
     axes.bar_label(bars, padding=2)
+    axes.margins(y=0.12)
 
 
 def main() -> None:

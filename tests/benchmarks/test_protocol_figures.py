@@ -26,7 +26,7 @@ def test_a_client_is_measured_from_a_hundred_to_ten_thousand_and_follows_the_log
 def test_losses_cost_the_server_of_lightsecagg_nothing_and_that_of_secagg_time():
     light, other = ([row["server_seconds"] for row in FOUND[name]] for name in ("lightsecagg", "secagg_server"))
     assert max(light[1:]) <= 1.1 * light[0]
-    assert other[2] > 1.5 * other[0]
+    assert other[2] > 1.1 * other[0]
 
 
 def test_a_client_of_a_committee_sends_one_message_and_an_epoch_saves_two_in_five():

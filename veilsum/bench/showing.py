@@ -1,6 +1,7 @@
 """The report for people: a line a figure, each with what it is compared with."""
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -15,7 +16,7 @@ def show(console: Console, report: Report) -> None:
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for heading in ("figure", "measured", "beside its floor"):
         table.add_column(heading)
-    for row in rows(report):
+    for row in chain(rows(report), protocol_rows(report["protocols"])):
         table.add_row(*row)
     console.print(table)
 
@@ -41,7 +42,6 @@ def rows(report: Report) -> Iterator[Row]:
     name = f"round over TLS, {row['parties']} parties, m = {row['m']:,}"
     yield name, f"{row['secure_seconds']} s", f"{row['ratio']}x of the round in clear"
     yield "pack and unpack", f"{report['pack']['gbps']} GB/s", f"memcpy {report['pack']['memcpy_gbps']} GB/s"
-    yield from protocol_rows(report["protocols"])
     for peer, found in report["peers"].items():
         for figure, value in found.items():
             yield f"{peer}: {figure.replace('_', ' ')}", str(value), ""
@@ -64,7 +64,8 @@ def protocol_rows(found: Report) -> Iterator[Row]:
         where = f"lightsecagg server, n = {row['n']}, m = {row['m']:,}, {100 * row['dropout']:.0f} % lost"
         yield where, f"{row['server_seconds']} CPU s", f"secagg's server: {other['server_seconds']} CPU s"
     for row in found["messages"]:
-        measured = f"{row['client_messages']} messages, {row['client_bytes']:,} B"
+        count = row["client_messages"]
+        measured = f"{count} message{'s' * (count > 1)}, {row['client_bytes']:,} B"
         yield f"{row['protocol']}, a party sends, n = {row['n']}, m = {row['m']:,}", measured, ""
     spent = found["epochs"]
     one, apart = (
