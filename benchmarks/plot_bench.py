@@ -9,7 +9,7 @@ benchmarks.md under `--out` and the plot in figures/ beside it. Without --measur
 import argparse
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from rich.console import Console
 from veilsum import cores
 from veilsum.bench.figures import take
 from veilsum.bench.measuring import Scale
-from veilsum.bench.showing import rows, show
+from veilsum.bench.showing import Row, rows, show
 
 RESULTS: Final = Path(__file__).parent / "results" / "bench.json"
 Report = dict[str, Any]
@@ -27,34 +27,39 @@ Report = dict[str, Any]
 def measure(quick: bool) -> None:
     console = Console(stderr=True, highlight=False)
     report = take(Scale(quick), lambda name: console.print(f"measuring {name}"))
-    setting = {"cores": cores.available(), "machine": platform.machine(), "python": platform.python_version()}
     show(console, report)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"setting": setting, "quick": quick, **report}, indent=1) + "\n")
+    save(RESULTS, quick, report)
 
 
-def load() -> Report:
+def save(path: Path, quick: bool, report: Report) -> None:
+    """With what it was taken on."""
+    setting = {"cores": cores.available(), "machine": platform.machine(), "python": platform.python_version()}
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"setting": setting, "quick": quick, **report}, indent=1) + "\n")
+
+
+def load(path: Path = RESULTS) -> Report:
     """What is in the repository."""
-    found: Report = json.loads(RESULTS.read_text())
+    found: Report = json.loads(path.read_text())
     return found
 
 
 # --- what is shown
 
 
-def table(report: Report) -> str:
-    lines = ["| figure | measured | beside its floor |", "| --- | --- | --- |"]
+def table(report: Report, shown: Iterable[Row], beside: str = "beside its floor") -> str:
+    lines = [f"| figure | measured | {beside} |", "| --- | --- | --- |"]
     setting = report["setting"]
     taken = f"{setting['cores']} cores, {setting['machine']}, Python {setting['python']}"
     sizes = "the smaller sizes of `--quick`" if report["quick"] else "full sizes"
-    return "\n".join([f"{taken}; {sizes}.", "", *lines, *(f"| {' | '.join(row)} |" for row in rows(report))])
+    return "\n".join([f"{taken}; {sizes}.", "", *lines, *(f"| {' | '.join(row)} |" for row in shown)])
 
 
-def write_table(page: Path, report: Report) -> None:
+def write_table(page: Path, lines: str, mark: str = "table") -> None:
     """Put the table in its place in the page."""
-    before, _, rest = page.read_text().partition("<!-- table -->\n")
+    before, _, rest = page.read_text().partition(f"<!-- {mark} -->\n")
     _, _, after = rest.partition("<!-- end -->\n")
-    page.write_text(f"{before}<!-- table -->\n{table(report)}\n<!-- end -->\n{after}")
+    page.write_text(f"{before}<!-- {mark} -->\n{lines}\n<!-- end -->\n{after}")
 
 
 def over_floor(report: Report) -> Iterator[tuple[str, float]]:
@@ -65,7 +70,7 @@ def over_floor(report: Report) -> Iterator[tuple[str, float]]:
     for row in report["unmask"]:
         yield f"server unmasks\nn = {row['n']}, {100 * row['dropout']:.0f} % lost", row["ratio"]
     for row in report["client"]:
-        yield f"client, {row['variant']}\nn = {row['n']}, k = {row['degree']}", row["ratio"]
+        yield f"{row['protocol']} client, {row['variant']}\nn = {row['n']}, k = {row['degree']}", row["ratio"]
     yield "round over TLS\nover it in clear", report["round"]["ratio"]
     yield "pack and unpack\nover memcpy", report["pack"]["memcpy_gbps"] / report["pack"]["gbps"]
 
@@ -108,15 +113,19 @@ def _bars(axes: Any, found: list[tuple[str, float]], shade: str, label: str, num
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Figures beside their floors: JSON, table and plot.")
+    given = arguments("Figures beside their floors: JSON, table and plot.")
+    if given.measure:
+        measure(given.quick)
+    write_table(given.out / "benchmarks.md", table(load(), rows(load())))
+    plot(given.out / "figures" / "benchmarks.png", load())
+
+
+def arguments(description: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--out", type=Path, required=True, help="the folder of benchmarks.md")
     parser.add_argument("--measure", action="store_true", help="measure first, in place of the results that are there")
     parser.add_argument("--quick", action="store_true", help="smaller sizes, within a minute")
-    given = parser.parse_args()
-    if given.measure:
-        measure(given.quick)
-    write_table(given.out / "benchmarks.md", load())
-    plot(given.out / "figures" / "benchmarks.png", load())
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

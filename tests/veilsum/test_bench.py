@@ -10,9 +10,24 @@ import pytest
 
 from protocols import masking
 from protocols.session import Variant
-from veilsum.bench import clients, figures, floors, masks, measuring, packing, peers, sharing, unmasking
+from veilsum.bench import (
+    clients,
+    comparing,
+    epochs,
+    figures,
+    floors,
+    growth,
+    losing,
+    masks,
+    measuring,
+    packing,
+    peers,
+    sharing,
+    speaking,
+    unmasking,
+)
 from veilsum.bench.measuring import Scale, by_turns, compare
-from veilsum.bench.showing import rows
+from veilsum.bench.showing import protocol_rows, rows
 
 ROOT = Path(__file__).parents[2]
 QUICK = Scale(quick=True)
@@ -50,7 +65,7 @@ def test_work_and_floor_take_turns_and_the_first_run_counts_for_nothing():
 
 def test_a_ratio_is_that_of_the_turns_and_not_of_the_medians(monkeypatch):
     taken = iter([4, 1, 2, 2, 6, 4])
-    monkeypatch.setattr(measuring, "seconds", lambda work: next(taken))
+    monkeypatch.setattr(measuring, "seconds", lambda work, clock: next(taken))
     found = compare(lambda: None, lambda: None, 3)
     assert (found.seconds, found.floor_seconds, found.ratio) == (4, 2, 1.5)
 
@@ -86,14 +101,23 @@ def test_the_servers_figure_rebuilds_every_seed_and_a_driver_hears_of_each_mask(
 
 @pytest.mark.parametrize("variant", list(Variant))
 def test_the_clients_figure_is_a_whole_session_and_says_the_same_each_time(variant):
-    hearing = clients.Hearing.of(5, 40, variant)
-    assert len(hearing.heard) == (5 if variant is Variant.ACTIVE else 4)
+    hearing = clients.complete(5, 40, variant)
+    assert len(hearing.heard) == (6 if variant is Variant.ACTIVE else 5)
     hearing.work()
     hearing.work()
 
 
 def test_the_clients_row_has_the_documented_shape():
-    assert shape(clients._row(5, 40, Variant.ACTIVE, QUICK)) == shape(documented()["client"][0])
+    assert shape(clients._row(clients.complete(5, 40, Variant.ACTIVE), QUICK)) == shape(documented()["client"][0])
+
+
+@pytest.mark.slow
+def test_the_figures_of_the_protocols_have_the_documented_shape(monkeypatch):
+    monkeypatch.setattr(growth, "sizes", lambda scale: (20, 40))
+    monkeypatch.setattr(losing, "sizes", lambda scale: (7, 40))
+    monkeypatch.setattr(speaking, "size", lambda scale: 4)
+    monkeypatch.setattr(epochs, "ROUNDS", 2)
+    assert shape(comparing.measure(QUICK)) == shape(documented()["protocols"])
 
 
 def test_the_report_has_the_documented_keys_in_the_order_in_which_they_are_taken():
@@ -117,6 +141,7 @@ def test_the_server_unmasks_in_few_vectors_and_little_memory_a_client():
 def test_people_get_a_line_a_figure():
     said = list(rows(documented()))
     assert len(said) == 11
+    assert len(list(protocol_rows(documented()["protocols"]))) == 8
     assert ("unmask, n = 500, m = 100,000, 10 % lost", "2.6 s", "2.0x") in said
 
 

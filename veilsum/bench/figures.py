@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from veilsum.bench import clients, floors, masks, packing, peers, rounds, sharing, unmasking
+from veilsum.bench import clients, comparing, floors, masks, packing, peers, rounds, sharing, unmasking
 from veilsum.bench.measuring import Figure, Scale, rounded
 
 
@@ -23,6 +23,7 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
         "client": clients.measure,
         "round": rounds.measure,
         "pack": packing.measure,
+        "protocols": comparing.measure,
         "peers": peers.measure,
     }
 )

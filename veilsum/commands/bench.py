@@ -9,7 +9,7 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes, within a minute.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The last line of standard output is JSON.")] = False,
 ) -> None:
-    """Measure this machine: masks, sharing, unmasking, a client and a round, each beside its floor.
+    """Measure this machine: masks, sharing, unmasking, a client and a round, each beside its floor; and the protocols.
 
     Within ten minutes on two cores. What else runs on the machine meanwhile is measured too.
     """
