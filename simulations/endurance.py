@@ -131,8 +131,11 @@ def main() -> int:
     given = parser.parse_args()
     seeds = range(given.first_seed, given.first_seed + -(-given.rounds // ROUNDS_EACH))
     total = Counts()
-    for counts in endure_all(seeds, given.workers, tuple(given.protocol) if given.protocol else None):
-        total.add(counts)
+    try:
+        for counts in endure_all(seeds, given.workers, tuple(given.protocol) if given.protocol else None):
+            total.add(counts)
+    except KeyboardInterrupt:
+        sys.stdout.write("interrupted; so far:\n")
     for name, count in sorted(total.of.items()):
         sys.stdout.write(f"{count:9,}  {name}\n")
     held = sum(count for name, count in total.of.items() if not name.endswith(")"))

@@ -24,6 +24,7 @@ def test_a_scenario_by_lot_is_the_seeds_and_can_be_kept() -> None:
         assert Scenario.from_toml(scenario.to_toml()) == scenario
 
 
+@pytest.mark.slow
 def test_no_sum_is_wrong_and_each_abort_is_explained() -> None:
     counts = endured(range(2))
     assert sum(counts.of.values()) == 2 * ROUNDS_EACH

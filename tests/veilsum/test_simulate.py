@@ -46,6 +46,7 @@ def test_a_dropout_alone_takes_exactly_its_share_before_the_input_leaves(veilsum
     assert one["server_masks_expanded"] == 8 + 2 * 8
 
 
+@pytest.mark.slow
 def test_the_same_seed_says_the_same_and_measuring_adds_measured_alone(veilsum):
     plain, again = (veilsum(*SMALL, "--json").out for _ in range(2))
     assert plain == again
