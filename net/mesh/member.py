@@ -42,6 +42,7 @@ from protocols.wire import PartySet
 
 MOST_ATTEMPTS: Final = 2**31
 MOST_EARLY: Final = 64  # messages of one peer for sessions that have not begun here
+MOST_EARLY_BYTES: Final = 4 * 2**20  # of these; a vector that does not fit is fetched later from whoever has it
 NOBODY: PartySet = frozenset()
 
 log = logging.getLogger("veilsum.party")
@@ -235,9 +236,10 @@ class _Member:
                 self._hooks.on_event(PartyEvent(Happened.MET, text=self.hall.name(party)))
                 self._stand.pop(party, None)
                 peer.say(self._standing)
-            case Left(party) if party not in self.hall.peers:
+            case Left(party, gone) if party not in self.hall.peers:
                 self._stand.pop(party, None)
                 self._early = [one for one in self._early if one.party != party]
+                self._given = {(known, payload) for known, payload in self._given if known is not gone}
                 self._hooks.on_event(PartyEvent(Happened.PARTED, text=self.hall.name(party)))
             case Said(party, peer, Standing() as standing) if self.hall.peers.get(party) is peer:
                 self._stand[party] = standing
@@ -258,7 +260,9 @@ class _Member:
         """Of no session that is under way here: of the one before, or of one to come."""
         if self._past is not None and sent.session == self._past.number:
             await self._past.serve(sent)
-        elif sum(one.party == sent.party for one in self._early) < MOST_EARLY:
+            return
+        sizes = [len(one.body) for one in self._early if one.party == sent.party]
+        if len(sizes) < MOST_EARLY and sum(sizes) + len(sent.body) <= MOST_EARLY_BYTES:
             self._early.append(sent)
 
     def _look_around(self) -> None:

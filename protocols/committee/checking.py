@@ -8,6 +8,7 @@ of which the values of an honest client lie on one such polynomial, uniform amon
 with p^-kappa. Where one value in many is off, client and aggregator are in dispute, and which of them lied is open.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -42,13 +43,14 @@ def plan(numbers: Numbers, held: Mapping[PartyId, PartySet]) -> Plan:
 
     Not the other way round: an aggregator that says it holds nothing could put clients out.
     """
-    candidates: set[PartyId] = set().union(*held.values())
-    while True:
-        committee = frozenset(party for party, clients in held.items() if candidates <= clients)
-        if len(committee) >= numbers.enough or not candidates:
-            return Plan(frozenset(candidates), committee)
-        missing = {client: sum(client not in clients for clients in held.values()) for client in candidates}
-        candidates.remove(max(candidates, key=lambda client: (missing[client], client)))
+    clients = frozenset().union(*held.values())
+    missing = Counter(client for holds in held.values() for client in clients - holds)
+    order = sorted(clients, key=lambda client: (missing[client], client), reverse=True)
+    place = {client: at for at, client in enumerate(order, start=1)}
+    to_go = {party: max((place[client] for client in clients - holds), default=0) for party, holds in held.items()}
+    enough = sorted(to_go.values())[: numbers.enough]
+    gone = enough[-1] if len(enough) == numbers.enough else len(order)
+    return Plan(frozenset(order[gone:]), frozenset(party for party, first in to_go.items() if first <= gone))
 
 
 def check_values(numbers: Numbers, rho: Seed, shares: Sequence[bytes]) -> bytes:

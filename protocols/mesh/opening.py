@@ -1,6 +1,6 @@
 """Rounds 0 to 2: who takes part, everybody's seeds dealt, and the set in which all hold of all."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mpc.keys import AgreementKey, AgreementSecret, KeyRefused
@@ -41,7 +41,7 @@ def take_hello(view: View, state: AwaitingRoster, sender: PartyId, hello: Hello)
 
 def take_roster(view: View, state: AwaitingRoster, sender: PartyId, roster: Roster) -> AwaitingRoster:
     """Checked here, used when it is its proposer's turn."""
-    if roster in state.lists:
+    if roster in state.lists or _knows_both(state.lists, roster.proposer):
         return state
     require_members([roster.proposer], view.terms.members, sender)
     view.require_signed(roster.proposer, roster, sender=sender)
@@ -49,6 +49,11 @@ def take_roster(view: View, state: AwaitingRoster, sender: PartyId, roster: Rost
         raise PeerMisbehaved(sender, DropReason.SECOND_ANSWER, "two rosters of one proposer")
     _check_roster(view, state, roster)
     return replace(state, lists=(*state.lists, roster))
+
+
+def _knows_both(lists: Sequence[Roster] | Sequence[Holders], proposer: PartyId) -> bool:
+    """Two of one proposer show what it is. More of them, which others may pass on, would only fill our memory."""
+    return sum(one.proposer == proposer for one in lists) > 1
 
 
 def _check_roster(view: View, state: AwaitingRoster, roster: Roster) -> None:
@@ -206,7 +211,7 @@ def _mutual(said: Mapping[PartyId, Mapping[PartyId, bytes]], one: PartyId, other
 def take_holders(view: View, state: AwaitingHolders, sender: PartyId, holders: Holders) -> AwaitingHolders:
     """Checked here, used when it is its proposer's turn and we hold of everybody in it."""
     require_under(holders.under, state.session, sender)
-    if holders in state.lists:
+    if holders in state.lists or _knows_both(state.lists, holders.proposer):
         return state
     u1 = members(state.roster)
     require_members([holders.proposer], u1, sender)

@@ -610,3 +610,17 @@ def test_the_ledger_holds_the_session_while_it_is_open() -> None:
     rec = recorded()
     assert len(rec.peer(CertifyingInputs).ledger.sessions) == 1
     assert rec.peer(Ended).ledger.sessions == ()
+
+
+def test_of_a_proposer_that_signs_many_rosters_two_are_kept_whoever_passes_them_on() -> None:
+    rec = recorded()
+    peer = rec.peer(AwaitingRoster)
+    sizes = []
+    liar, passing_on = (party for party in rec.room.parties if party not in (ME, LOST, PROPOSER))
+    for number in range(1, 6):
+        stranger = hello_of(rec, LOST, bytes([9, number]) * 16)
+        others = (entry for entry in entries(rec) if entry.party != LOST)
+        ordered = tuple(sorted((*others, stranger), key=lambda entry: entry.party))
+        peer.receive(passing_on, rec.signed(liar, Roster(liar, ordered, b"")))
+        sizes.append(len(peer.snapshot()))
+    assert sizes[0] < sizes[1] == sizes[-1]
