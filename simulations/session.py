@@ -375,12 +375,12 @@ class VirtualSession:
         if seat.machine is None or seat.gathering is not gathering or gathering.expected != end:
             return
         gathering.times_over += 1
-        if seat.machine.can_close or place == SERVER or gathering.times_over > 2:
+        if seat.machine.can_close or place == SERVER or not seat.machine.waiting_for:
             self._close(place, seat, seat.machine)
             return
-        # a peer that cannot close gives those time who can, then goes on without whom it waits for, then gives up
+        # a peer that cannot close gives those time who can, then goes on without whom it waits for, as often as it must
         self._agenda.at(self._agenda.now + gathering.patience, partial(self._patience_is_over, place, gathering, end))
-        for silent in sorted(seat.machine.waiting_for) if gathering.times_over == 2 else ():
+        for silent in sorted(seat.machine.waiting_for) if gathering.times_over > 1 else ():
             self._notice(place, silent, DropReason.TOO_SLOW)
 
     def _close(self, place: PartyId, seat: Seat, machine: Machine) -> None:

@@ -53,6 +53,10 @@ def waits_of_three_steps(report: Report) -> None:
     assert report.rounds[0].virtual_seconds == pytest.approx(16, abs=0.5)
 
 
+def two_proposers_gone(report: Report) -> None:
+    assert report.rounds[0].included == (2, 3, 4, 5, 6), "it was given up when the second proposer was silent too"
+
+
 EXPECTED: dict[str, Callable[[Report], None]] = {
     "doubled-and-lost": doubled_and_lost,
     "five-banks": five_banks,
@@ -61,6 +65,7 @@ EXPECTED: dict[str, Callable[[Report], None]] = {
     "neighbours-of-one": neighbours_of_one,
     "phones-at-night": phones_at_night,
     "region-outage": region_outage,
+    "two-proposers-gone": two_proposers_gone,
     "waits-of-three-steps": waits_of_three_steps,
 }
 
