@@ -80,8 +80,8 @@ class MeshSession:
         """Until the machine goes on by itself, or is told to.
 
         Whoever can close closes. Who cannot leaves the decision to another as long again; then those who owe something
-        are dropped, the proposer too, and the next one may propose. Nobody left to wait for and nothing to close is
-        the end.
+        are dropped, the proposer too, and the next one may propose: it has as long again too, since its own patience
+        ends when everybody's does. Nobody left to wait for and nothing to close is the end.
         """
         machine, where, waited = self.machine, self.machine.round, False
 
@@ -102,6 +102,7 @@ class MeshSession:
                 for party in sorted(machine.waiting_for):
                     log.info("round %s: dropping %s, it is too slow", where.value, self._hall.name(party))
                     await self._drop(party, DropReason.TOO_SLOW)
+                waited = False
             else:
                 waited = True
 
