@@ -378,9 +378,13 @@ class VirtualSession:
         if seat.machine.can_close or place == SERVER or not seat.machine.waiting_for:
             self._close(place, seat, seat.machine)
             return
-        # a peer that cannot close gives those time who can, then goes on without whom it waits for, as often as it must
+        # a peer that cannot close gives those time who can; then it goes on without whom it waits for, and the next
+        # proposer has as much time again
         self._agenda.at(self._agenda.now + gathering.patience, partial(self._patience_is_over, place, gathering, end))
-        for silent in sorted(seat.machine.waiting_for) if gathering.times_over > 1 else ():
+        if gathering.times_over < 2:
+            return
+        gathering.times_over = 0
+        for silent in sorted(seat.machine.waiting_for):
             self._notice(place, silent, DropReason.TOO_SLOW)
 
     def _close(self, place: PartyId, seat: Seat, machine: Machine) -> None:

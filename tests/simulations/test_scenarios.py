@@ -57,12 +57,19 @@ def two_proposers_gone(report: Report) -> None:
     assert report.rounds[0].included == (2, 3, 4, 5, 6), "it was given up when the second proposer was silent too"
 
 
+def patience_in_step(report: Report) -> None:
+    assert set(report.rounds[0].included) >= {2, 3, 4, 5, 7}, (
+        "each proposer was dropped while its proposal was under way"
+    )
+
+
 EXPECTED: dict[str, Callable[[Report], None]] = {
     "doubled-and-lost": doubled_and_lost,
     "five-banks": five_banks,
     "hurried-quorum": hurried_quorum,
     "late-answer": late_answer,
     "neighbours-of-one": neighbours_of_one,
+    "patience-in-step": patience_in_step,
     "phones-at-night": phones_at_night,
     "region-outage": region_outage,
     "two-proposers-gone": two_proposers_gone,
