@@ -65,8 +65,9 @@ class Server:
         else:
             now = kept.now
             server._now = SetUp(
-                kept.params, server._members, now.round, now.epoch, dict(now.lost), dict(now.keys), now.u1,
-                dict(now.shares),
+                kept.params, server._members, now.round, now.epoch,
+                {party: Loss(loss.round, loss.reason) for party, loss in now.lost.items()},
+                dict(now.keys), now.u1, dict(now.shares),
             )  # fmt: skip
         return server
 
@@ -75,7 +76,14 @@ class Server:
         kept = (
             snapshots.RoundRecord(now.snapshot())
             if isinstance(now, SingleServer)
-            else snapshots.SetUpRecord(now.round, now.epoch, now.lost, now.keys, now.u1, now.shares)
+            else snapshots.SetUpRecord(
+                now.round,
+                now.epoch,
+                {party: snapshots.LossRecord(Round(loss.round), loss.reason) for party, loss in now.lost.items()},
+                now.keys,
+                now.u1,
+                now.shares,
+            )
         )
         return snapshots.dump_server(
             snapshots.ServerRecord(self._params, self._members, kept, self._epoch, self._lacking)

@@ -11,9 +11,8 @@ from mpc.keys import VerifyKey
 from protocols.epoch import states
 from protocols.epoch.epochs import ClientEpoch, ServerEpoch
 from protocols.epoch.messages import AdvertiseKeys, ShareKeys
-from protocols.errors import PartyId, WireError
+from protocols.errors import DropReason, PartyId, WireError
 from protocols.messages import Round
-from protocols.secagg.collected import Loss
 from protocols.session import SessionParams, Terms
 from protocols.standing import Standing
 from protocols.wire import Codec, PartySet
@@ -49,12 +48,20 @@ class KeptClient:
 
 
 @dataclass(frozen=True, slots=True)
+class LossRecord:
+    """`Loss`, whose round travels by the name of its own enum."""
+
+    round: Round
+    reason: DropReason
+
+
+@dataclass(frozen=True, slots=True)
 class SetUpRecord:
     """What a server has gathered of a set-up."""
 
     round: Round
     epoch: bytes
-    lost: Mapping[PartyId, Loss]
+    lost: Mapping[PartyId, LossRecord]
     keys: Mapping[PartyId, AdvertiseKeys]
     u1: PartySet
     shares: Mapping[PartyId, ShareKeys]

@@ -99,7 +99,7 @@ async def test_too_few_members_are_waited_for_and_then_named(mesh):
     talk = mesh()
     talk.set_policy(Policy(RoundPolicy(patience=0.3)))
     for member in talk.members:
-        member.config = replace(member.config, patience=0.5)
+        member.config = replace(member.config, patience=6.0)
     await talk.run(missing=(2, 3))
     for member in talk.members[:2]:
         assert isinstance(member.error, TooFewParties)
