@@ -99,12 +99,13 @@ async def test_too_few_members_are_waited_for_and_then_named(mesh):
     talk = mesh()
     talk.set_policy(Policy(RoundPolicy(patience=0.3)))
     for member in talk.members:
-        member.config = replace(member.config, patience=6.0)
+        member.config = replace(member.config, patience=2.0)
     await talk.run(missing=(2, 3))
-    for member in talk.members[:2]:
-        assert isinstance(member.error, TooFewParties)
-        assert "1 other members are ready and a session needs 2: 1 more of" in str(member.error)
-        assert "bank-2, bank-3 must be started" in str(member.error)
+    errors = [member.error for member in talk.members[:2]]
+    assert all(isinstance(error, TooFewParties) for error in errors)
+    assert all("bank-2, bank-3 must be started" in str(error) for error in errors)
+    # whoever gives up first knows of the other; who is left may find that one gone
+    assert any("1 other members are ready and a session needs 2: 1 more of" in str(error) for error in errors)
 
 
 async def test_a_member_that_comes_late_takes_over_the_payload_and_takes_part(mesh, caplog):
