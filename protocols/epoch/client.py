@@ -4,14 +4,13 @@ What comes before the masked input is here; from then on it is `protocols/secagg
 first, builds the answer, and only then replaces the state.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
-from mpc.field import FieldError, FieldVector
+from mpc.field import FieldVector
 from mpc.keys import AgreementKey, AgreementSecret, BadSignature, KeyRefused, SigningKey, VerifyKey
 from mpc.prg import SEED_BYTES, Seed
 from mpc.randomness import Randomness
@@ -21,11 +20,13 @@ from protocols.epoch.epochs import ClientEpoch
 from protocols.epoch.messages import AdvertiseKeys, Message, Roster, RoundStart, ShareKeys, single_keys
 from protocols.epoch.states import AwaitingInvitation, AwaitingRoster, AwaitingShares, AwaitingStart, State
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.inputs import checked_input
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Caution, Ledger, differencing_key
 from protocols.machine import Aborted, Envelope, Outcome
 from protocols.messages import Abort, Invitation, MaskedInput
 from protocols.secagg import bindings as secagg
 from protocols.secagg.client import Client as SingleClient
+from protocols.secagg.client import servers_signature
 from protocols.secagg.states import AwaitingSurvivors, Ended
 from protocols.secagg.states import State as SingleState
 from protocols.session import SessionParams, Terms, Variant, domain
@@ -135,13 +136,7 @@ class Client:
         """The encoded vector, once. Raises LocalProtocolError on another shape, or where it comes too late."""
         if self._input is not None or isinstance(self._now, SingleClient):
             raise LocalProtocolError("the input is set once, before the round starts")
-        spec = self._terms.spec
-        if not isinstance(vector, np.ndarray) or vector.shape != (spec.length,):
-            raise LocalProtocolError(f"an input is an array of shape ({spec.length},)")
-        try:
-            self._input = spec.field.check(vector).copy()
-        except FieldError as exc:
-            raise LocalProtocolError(f"the input is not in the field: {exc}") from exc
+        self._input = checked_input(self._terms.spec, vector)
 
     def receive(self, sender: PartyId, message: Any) -> list[Envelope]:
         if isinstance(self._now, SingleClient):
@@ -240,7 +235,8 @@ class Client:
         params, me = state.params, self._me
         threshold = self._check_roster(state, roster)
         epoch = bindings.epoch_digest(params, roster.entries)
-        _check_signature(lambda: bindings.verify_roster(self._server_key, epoch, roster))
+        with servers_signature():
+            bindings.verify_roster(self._server_key, epoch, roster)
         u1 = {entry.client: entry for entry in roster.entries}
         rounds = params.rounds_per_epoch
         dealt = dealing.deal(
@@ -311,7 +307,8 @@ class Client:
         if self._terms.check_cohort(params, sorted(u1)) != threshold:
             raise PeerMisbehaved(SERVER, DropReason.OUTSIDE_TERMS, "another threshold than the keys were shared with")
         shared = bindings.round_digest(epoch, message.number, params, u2)
-        _check_signature(lambda: bindings.verify_start(self._server_key, shared, message))
+        with servers_signature():
+            bindings.verify_start(self._server_key, shared, message)
         self._check_members(u2, u1, threshold)
         self._terms.require_floor(len(u2), params)
 
@@ -352,13 +349,6 @@ def check_keys(identity: VerifyKey, params: SessionParams, entry: AdvertiseKeys)
     for key in (entry.channel_key, *entry.mask_keys):
         AgreementKey(key)
     bindings.verify_keys(identity, params.digest, entry)
-
-
-def _check_signature(verify: Callable[[], None]) -> None:
-    try:
-        verify()
-    except BadSignature as exc:
-        raise PeerMisbehaved(SERVER, DropReason.BAD_SIGNATURE, "not signed by the coordinator that we know") from exc
 
 
 def _given_up(ledger: Ledger, epoch: ClientEpoch | None) -> Ledger:

@@ -6,12 +6,13 @@ A round that has started is a snapshot of `protocols/secagg` within this one.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mpc.field import FieldError, FieldVector
+from mpc.field import FieldVector
 from mpc.keys import VerifyKey
 from protocols.epoch import states
 from protocols.epoch.epochs import ClientEpoch, ServerEpoch
 from protocols.epoch.messages import AdvertiseKeys, ShareKeys
-from protocols.errors import DropReason, PartyId, WireError
+from protocols.errors import DropReason, PartyId
+from protocols.kept import unpack
 from protocols.messages import Round
 from protocols.session import SessionParams, Terms
 from protocols.standing import Standing
@@ -98,10 +99,7 @@ def load_client(snapshot: bytes) -> KeptClient:
     record: ClientRecord = _CLIENT.decode(snapshot)
     state = record.state.snapshot if isinstance(record.state, RoundRecord) else record.state
     spec = record.terms.spec
-    try:
-        vector = None if record.input is None else spec.field.unpack(record.input, spec.length)
-    except FieldError as exc:
-        raise WireError("a snapshot with a damaged vector") from exc
+    vector = None if record.input is None else unpack(record.input, spec, spec.length)
     return KeptClient(record.me, record.terms, record.standing, state, record.left, vector)
 
 

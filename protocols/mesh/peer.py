@@ -9,13 +9,12 @@ shown again.
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-import numpy as np
-
-from mpc.field import FieldError, FieldVector
+from mpc.field import FieldVector
 from mpc.hashing import digest
 from mpc.keys import SigningKey
 from mpc.randomness import Randomness
 from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.inputs import checked_input
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Caution, Ledger, differencing_key
 from protocols.machine import Aborted, Envelope, Outcome
 from protocols.mesh import certifying, opening, recovering, snapshots
@@ -178,13 +177,7 @@ class Peer(Steps):
         """
         if self._now.input is not None or not isinstance(self._now.state, NotStarted):
             raise LocalProtocolError("the input is set once, before the session starts")
-        spec = self._terms.spec
-        if not isinstance(vector, np.ndarray) or vector.shape != (spec.length,):
-            raise LocalProtocolError(f"an input is an array of shape ({spec.length},)")
-        try:
-            self._now = replace(self._now, input=spec.field.check(vector).copy())
-        except FieldError as exc:
-            raise LocalProtocolError(f"the input is not in the field: {exc}") from exc
+        self._now = replace(self._now, input=checked_input(self._terms.spec, vector))
 
     def start(self) -> list[Envelope]:
         if not isinstance(self._now.state, NotStarted) or self._now.input is None:
