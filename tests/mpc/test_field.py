@@ -202,7 +202,7 @@ def packed_by_one_big_integer(values: list[int], bits: int) -> bytes:
 @pytest.mark.parametrize("bits", ALL_BITS)
 def test_packing_is_the_bits_of_one_little_endian_integer(bits: int):
     field = PrimeField.with_bits(bits)
-    for length in (0, 1, 2, 3, 7, 8, 31, 64, 65, 133):
+    for length in (0, 1, 2, 3, 7, 8, 31, 64, 65, 133, 999, 1000, 1001, 1133):  # bit by bit up to 1000, then by lanes
         v = elements(field, length)
         data = field.pack(v)
         assert data == packed_by_one_big_integer(integers(v), bits)
