@@ -1,15 +1,16 @@
 """A Merkle tree over a list: one digest stands for all of it, and a path of log n digests shows one place of it.
 
-A leaf is a labelled digest (`mpc.hashing`), a node SHA-256 behind a label of its own, so that neither can stand for the
-other; a path is some ten nodes, and there it counts that SHA-256 takes 1 us where TupleHash takes 40. Where a level is
-odd, its last member moves up as it is. A dozen lines, and the labels are ours: no library is needed.
+Leaves and nodes are SHA-256: of the injective encoding of a label and the parts (`mpc.hashing`), and of two digests
+behind a label that no encoding begins with, so that neither can stand for the other. Here it counts that SHA-256 takes
+1 us where TupleHash takes 60: who checks a roster hashes a leaf and some ten nodes a peer. Where a level is odd, its
+last member moves up as it is. A dozen lines, and the labels are ours: no library is needed.
 """
 
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
-from mpc.hashing import DIGEST_BYTES, Part, digest
+from mpc.hashing import DIGEST_BYTES, Part, encode_parts
 
 _NODE: Final = b"veilsum merkle node\0"
 
@@ -19,7 +20,7 @@ class BadPath(ValueError):
 
 
 def leaf(*parts: Part) -> bytes:
-    return digest("merkle leaf", *parts)
+    return sha256(encode_parts("merkle leaf", *parts)).digest()
 
 
 class MerkleTree:

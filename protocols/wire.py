@@ -264,7 +264,12 @@ def bitmap(parties: PartySet) -> bytes:
 
 
 def _parse_set(value: Any) -> PartySet:
-    data = _exactly(bytes)(value)
+    return _set_of(_exactly(bytes)(value))
+
+
+@lru_cache(maxsize=_BITMAPS)
+def _set_of(data: bytes) -> PartySet:
+    """The last ones are kept: each message of a round holds the same few, and one of 10,000 parties is half a MB."""
     if len(data) > MAX_PARTY // 8 or data.endswith(b"\0"):
         raise ValueError("too many parties, or a set that is longer than it must be")
     bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), bitorder="little")

@@ -5,7 +5,6 @@ models, parameters or rosters hold different digests, derive different keys and 
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from hashlib import sha256
 
 from mpc.hashing import digest, kdf
@@ -119,17 +118,11 @@ def verify_survivors(identity: VerifyKey, shared: bytes, message: Survivors) -> 
 
 
 def sign_confirmation(identity: SigningKey, shared: bytes, u3: PartySet) -> bytes:
-    return identity.sign("confirm", shared, _same_bitmap(u3))
+    return identity.sign("confirm", shared, bitmap(u3))
 
 
 def verify_confirmation(identity: VerifyKey, shared: bytes, u3: PartySet, confirm: Confirm) -> None:
-    identity.verify(confirm.signature, "confirm", shared, _same_bitmap(u3))
-
-
-@lru_cache(maxsize=4)
-def _same_bitmap(u3: PartySet) -> bytes:
-    """Of the one U3 that every confirmation is about: that of 10,000 parties takes as long as six signatures."""
-    return bitmap(u3)
+    identity.verify(confirm.signature, "confirm", shared, bitmap(u3))
 
 
 def sign_result(identity: SigningKey, shared: bytes, included: PartySet, vector: bytes) -> bytes:
