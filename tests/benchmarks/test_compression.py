@@ -10,6 +10,8 @@ from benchmarks.compression import BASELINE, ROUNDS, ROWS, SEEDS, load, table, u
 from benchmarks.federated_digits import HIDDEN
 from fl_integration.layout import Layout
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parents[2] / "docs" / "compression.md").read_text()
 FOUND = {one.name: one for one in load()}
 
@@ -40,7 +42,6 @@ def test_the_bytes_are_those_of_the_codecs_as_they_are():
         assert (codec.vector_length, codec.field.bits) == (FOUND[row.name].elements, FOUND[row.name].element_bits)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", [BASELINE, "rotation, rand-k 25 %, 4 bits"])
 def test_a_training_gives_the_curve_again(name):
     (row,) = [row for row in ROWS if row.name == name]

@@ -23,6 +23,8 @@ from benchmarks.flower_digits import (
     trained,
 )
 
+pytestmark = pytest.mark.slow
+
 FOUND = json.loads(RESULTS.read_text())
 
 
@@ -63,7 +65,6 @@ def averaged(seed, rounds):
     return accuracy(net, seed)
 
 
-@pytest.mark.slow
 @pytest.mark.xdist_group("runtime")
 def test_six_rounds_in_the_simulation_engine_that_each_lose_a_node_train_as_plain_averaging_does():
     ours = in_own_process("veilsum", seed=3, rounds=6)

@@ -40,10 +40,14 @@ _HOMES = {
 NAMES = tuple(_HOMES)
 
 
+def installed(name):
+    return find_spec(_HOMES[name][0]) is not None
+
+
 def load(name):
-    """The harness's class; None where the framework is not installed."""
-    needs, module, kind = _HOMES[name]
-    return getattr(import_module(module), kind) if find_spec(needs) else None
+    """The harness's class. Its framework is imported with it, which takes seconds."""
+    _, module, kind = _HOMES[name]
+    return getattr(import_module(module), kind)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from adapters import NAMES, AgreedTable, load, vectors_before_masking
+from adapters import NAMES, AgreedTable, installed, load, vectors_before_masking
 from scenes import LOSS, MAX_WEIGHT, ODD, PLAIN, STAGES, WIDE, Secrets, plain_average, require_average, survivors
 
 from fl_integration.layout import Layout
@@ -20,7 +20,6 @@ from protocols.messages import CODEC, Round
 
 ROOT = Path(__file__).parents[2]
 EVERYBODY = survivors({})
-HARNESSES = {name: load(name) for name in NAMES}
 
 
 def adapters(*names):
@@ -29,14 +28,14 @@ def adapters(*names):
 
 def _param(name):
     marks = [] if name == "facade" else [pytest.mark.slow]
-    marks += [] if HARNESSES[name] else [pytest.mark.skip(reason=f"{name} is not installed")]
+    marks += [] if installed(name) else [pytest.mark.skip(reason=f"{name} is not installed")]
     return pytest.param(name, id=name, marks=marks)
 
 
 @pytest.fixture
 def make(adapter, tmp_path):
     """The adapter's harness for a scene."""
-    return lambda scene=PLAIN, **said: HARNESSES[adapter](tmp_path / adapter, scene, **said)
+    return lambda scene=PLAIN, **said: load(adapter)(tmp_path / adapter, scene, **said)
 
 
 # 1, 2, 5. What comes out
@@ -78,7 +77,7 @@ def test_what_flare_saves_is_of_the_types_that_it_saves_without_us(make):
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("runtime")
-@pytest.mark.skipif(HARNESSES["flower"] is None, reason="flower is not installed")
+@pytest.mark.skipif(not installed("flower"), reason="flower is not installed")
 @pytest.mark.parametrize("stages", [pytest.param(STAGES, id="flower-runtime")])
 def test_in_flowers_own_runtime_an_odd_model_is_averaged_whatever_stage_a_supernode_is_killed_at(stages, tmp_path):
     runs = import_module("runtime_adapter").run(tmp_path)
@@ -251,7 +250,7 @@ COMPRESSED = {
 @pytest.mark.parametrize("compression", COMPRESSED.values(), ids=COMPRESSED)
 @adapters("facade", "flower", "flare")  # the loop and the estimator take no plan
 def test_a_compressed_sum_is_off_by_what_its_codec_says(adapter, tmp_path, compression):
-    harness = (AgreedTable if adapter == "facade" else HARNESSES[adapter])(tmp_path / "veil", WIDE, **compression)
+    harness = (AgreedTable if adapter == "facade" else load(adapter))(tmp_path / "veil", WIDE, **compression)
     outcome = harness.run()
     mean, _ = plain_average(WIDE, EVERYBODY, WIDE.model)
     off = outcome.tensors["weight"].astype(np.float64) - mean["weight"]
