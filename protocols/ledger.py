@@ -249,8 +249,8 @@ NOTHING_ANSWERED = Ledger()
 
 
 def _members(terms: Terms, u3: PartySet) -> bytes:
-    """By identity: another consortium file may give a member another number."""
-    return digest("members", *sorted(terms.members[party].raw for party in u3))
+    """By identity: another consortium file may give a member another number. All keys are equally long."""
+    return digest("members", b"".join(sorted(terms.members[party].raw for party in u3)))
 
 
 class Keeper(Protocol):

@@ -121,8 +121,9 @@ def sign_confirmation(identity: SigningKey, shared: bytes, u3: PartySet) -> byte
     return identity.sign("confirm", shared, bitmap(u3))
 
 
-def verify_confirmation(identity: VerifyKey, shared: bytes, u3: PartySet, confirm: Confirm) -> None:
-    identity.verify(confirm.signature, "confirm", shared, bitmap(u3))
+def verify_confirmation(identity: VerifyKey, shared: bytes, u3: bytes, confirm: Confirm) -> None:
+    """u3: its bitmap, made once for all who confirm it."""
+    identity.verify(confirm.signature, "confirm", shared, u3)
 
 
 def sign_result(identity: SigningKey, shared: bytes, included: PartySet, vector: bytes) -> bytes:

@@ -41,7 +41,7 @@ from protocols.secagg.progress import Progress, R
 from protocols.secagg.shares import unpack_shares
 from protocols.secagg.unmasking import Dispute, LeafSeeds, Shares, Transcript, UnmaskFailed
 from protocols.session import SessionParams
-from protocols.wire import PartySet
+from protocols.wire import PartySet, bitmap
 
 
 class Aggregator(Progress[R]):
@@ -183,7 +183,8 @@ class Aggregator(Progress[R]):
         self._state.masked.add(sender)
 
     def _take_confirmation(self, sender: PartyId, message: Confirm) -> None:
-        self._check(sender, lambda key: bindings.verify_confirmation(key, self._state.shared, self._state.u3, message))
+        state = self._state
+        self._check(sender, lambda key: bindings.verify_confirmation(key, state.shared, bitmap(state.u3), message))
         self._state.confirmations[sender] = message.signature
 
     def _take_reveals(self, sender: PartyId, message: UnmaskShares) -> None:
