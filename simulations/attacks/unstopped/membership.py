@@ -1,0 +1,49 @@
+"""Who is in the table of the last honest party.
+
+All parties but one pool their inputs, so that they have the one update that is left. It is the mean of the gradients
+of the victim's rows. For rows that somebody holds already, customers of several banks for instance, it is a matter of
+solving a linear system whether each of them is in the victim's table.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from mpc.field import M31
+from simulations.attacks import learner
+from simulations.attacks.gallery.running import summed
+from simulations.attacks.scene import Scene, levels, reals
+from simulations.attacks.unstopped.demonstration import Demonstration, Seen
+
+
+def show(seed: bytes) -> Seen:
+    scene = Scene(seed, length=learner.SIZE)
+    room, rand = scene.cast(), scene.rand.child("membership")
+    model, rows = learner.model(rand.child("model")), learner.Rows.drawn(rand.child("rows"))
+    room.inputs[scene.victim] = levels(learner.update(model, rows))
+    total = summed(scene, room).total
+    if total is None:
+        return Seen(False, "there is no sum")
+    for party in scene.parties:
+        if party != scene.victim:
+            total = M31.sub(total, room.inputs[party])
+    others = learner.Rows.drawn(rand.child("others"))
+    suspects = [*rows.each(), *others.each()]
+    gradients = np.stack([learner.gradient(model, one) for one in suspects], axis=1)
+    weights = np.linalg.lstsq(gradients, reals(total), rcond=None)[0]
+    found = weights > 0.5 / learner.ROWS
+    right = int(np.count_nonzero(found[: learner.ROWS])) + int(np.count_nonzero(~found[learner.ROWS :]))
+    return Seen(
+        right == len(suspects),
+        f"of {len(suspects)} customers it is said rightly of {right} whether they are in the victim's table",
+    )
+
+
+DEMONSTRATION: Final = Demonstration(
+    "membership",
+    "all parties but one ask of customers whether the last one has them",
+    "Shokri et al., S&P 2017; Nasr, Shokri, Houmansadr, S&P 2019",
+    "noise (differential privacy), which bounds what any output says of one row",
+    __doc__,
+    show,
+)
