@@ -14,6 +14,7 @@ from simulations.attacks.scripted import Refusal
 Reals = npt.NDArray[np.float64]
 
 _SIGMAS = 5  # an independent vector is called one, but for once in a million
+_SAME_BY_CHANCE = 0.01
 
 
 class Goal(StrEnum):
@@ -66,15 +67,22 @@ class Guess:
         return float(np.mean(np.minimum(apart, self.span - apart)))
 
     @property
+    def same(self) -> int:
+        """Values that are right, whatever the others are."""
+        return int(np.count_nonzero(self.true == self.recovered))
+
+    @property
     def independent(self) -> bool:
-        """Neither is further from what two unrelated vectors give than chance explains."""
+        """Neither is further from what two unrelated vectors give than chance explains, and next to none are right."""
         bound = _SIGMAS / np.sqrt(len(self.true))
-        return bool(abs(self.correlation) < bound and abs(self.error - 1) < bound)
+        unrelated = abs(self.correlation) < bound and abs(self.error - 1) < bound
+        return bool(unrelated and self.same < _SAME_BY_CHANCE * len(self.true))
 
     def __str__(self) -> str:
         if self.exact:
             return f"all {len(self.true)} values, exactly"
-        return f"correlation {self.correlation:+.3f}, error {self.error:.2f} of what chance gives"
+        same = f"{self.same} of {len(self.true)} values right"
+        return f"correlation {self.correlation:+.3f}, error {self.error:.2f} of what chance gives, {same}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from simulations.attacks.naive import secagg
 from simulations.attacks.naive.machine import Stage
 from simulations.attacks.scene import Scene
 from simulations.attacks.scripted import Bent, bending, hold
-from simulations.attacks.verdicts import Ending, Goal, Run, summing, tried
+from simulations.attacks.verdicts import Ending, Goal, Run, summing
 
 
 class Twin(secagg.Client):
@@ -59,7 +59,7 @@ def ours(seed: bytes) -> Run:
     return summing(
         server.outcome,
         lambda vector: np.array_equal(vector, room.plain_sum(scene.honest)),
-        f"{tried('party 4 signs the number of party 0', held.refusals)}; the sum of the others is exact",
+        f"{'; '.join(map(str, held.refusals))}: party {scene.colluder} is dropped, the sum of the others is exact",
     )
 
 

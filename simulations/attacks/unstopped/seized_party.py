@@ -37,7 +37,7 @@ DEMONSTRATION: Final = Demonstration(
     "seized-party",
     "looks into a party's memory while it waits for the list of survivors",
     "Bonawitz et al., CCS 2017, with the seeds of docs/protocol.md",
-    "secagg+ or the curious way of unmasking, which keep no seeds; memory that cannot be read",
+    "secagg+, which keeps no seeds after it masked; memory that cannot be read",
     __doc__,
     show,
 )
