@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from mpc.field import M31, FieldVector, PrimeField
+from mpc.field import M31, FieldVector
 from mpc.hashing import digest
 from mpc.randomness import SeededRandomness
 from protocols.errors import PartyId
@@ -27,14 +27,14 @@ def to_steps(values: Reals) -> Reals:
     return np.rint(values * _LEVELS) / _LEVELS
 
 
-def levels(update: Reals, field: PrimeField = M31) -> FieldVector:
-    """Whole numbers of 2^-16 in the field, negative ones counted from its upper end."""
-    return (np.rint(update * _LEVELS).astype(np.int64) % field.modulus).astype(field.dtype)
+def levels(update: Reals) -> FieldVector:
+    """Whole numbers of 2^-16 in M31, negative ones counted from its upper end."""
+    return (np.rint(update * _LEVELS).astype(np.int64) % M31.modulus).astype(M31.dtype)
 
 
-def reals(vector: FieldVector, field: PrimeField = M31) -> Reals:
+def reals(vector: FieldVector) -> Reals:
     signed = vector.astype(np.int64)
-    signed -= field.modulus * (signed > field.modulus // 2)
+    signed -= M31.modulus * (signed > M31.modulus // 2)
     return signed / _LEVELS
 
 
@@ -93,9 +93,10 @@ class Scene:
 
     # The real one
 
-    def cast(self, colluding: int = 1, losses: int = 0, session: str = "") -> Cast:
+    def cast(self, colluding: int = 1, losses: int = 0, session: str = "", protocol: str = "secagg") -> Cast:
         """session: another one of the same step has another nonce, and its clients draw other randomness."""
         room = Cast(self.clients, colluding, length=self.length, seed=self.seed, losses=losses)
+        room.params, room.terms = replace(room.params, protocol=protocol), replace(room.terms, protocol=protocol)
         room.inputs = {party: levels(update) for party, update in self.updates.items()}
         if session:
             room.params = replace(room.params, nonce=digest("nonce", self.seed, session))
@@ -106,6 +107,6 @@ class Scene:
         """None where nothing came."""
         return None if recovered is None else self.guess_from_field(recovered)
 
-    def guess_from_field(self, recovered: FieldVector, field: PrimeField = M31) -> Guess:
+    def guess_from_field(self, recovered: FieldVector) -> Guess:
         """From a vector with its canaries or without."""
-        return Guess(self.updates[self.victim], reals(recovered[: self.length], field), field.modulus / _LEVELS)
+        return Guess(self.updates[self.victim], reals(recovered[: self.length]), M31.modulus / _LEVELS)

@@ -172,7 +172,7 @@ def hold(
     Exchange(machines, codec, vanish=vanish, tap=tap, on_refusal=note).run()
     for party, machine in machines.items():
         match machine.outcome:
-            case Aborted(AbortReason.REFUSED, DropReason() as cause, accused) if party not in refused:
+            case Aborted(AbortReason.REFUSED, DropReason() as cause, int() as accused) if party not in refused:
                 refusals.append(Refusal(_name(party), cause.value, f"what party {accused} dealt does not open"))
     return Held(machines, tuple(refusals))
 

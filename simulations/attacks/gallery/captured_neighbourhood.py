@@ -8,7 +8,6 @@ only leave them out; and a client sends nothing unless t of the holders that it 
 parties of which two collude, and the coordinator says that all but those two of the victim's neighbours were lost.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from mpc.field import FieldVector
@@ -21,13 +20,13 @@ from protocols.secagg_plus.messages import CODEC, MaskedInput
 from protocols.wire import PartySet
 from simulations.attacks.cast import Cast
 from simulations.attacks.gallery.attack import Attack
+from simulations.attacks.gallery.running import seated
 from simulations.attacks.naive import messages, secagg, sparse
 from simulations.attacks.naive.arithmetic import Ring
 from simulations.attacks.scene import Scene
 from simulations.attacks.scripted import Script, Scripted, hold
 from simulations.attacks.verdicts import Goal, Run, reading
 
-_PROTOCOL = "secagg+"
 _PARTIES = 40  # from here on the graph is sparse
 _COLLUDERS = _LOSSES = 2
 
@@ -52,9 +51,10 @@ def naive(seed: bytes) -> Run:
 
 def ours(seed: bytes) -> Run:
     scene = Scene(seed, clients=_PARTIES)
-    room, colluders = _room(scene), frozenset(scene.parties[-_COLLUDERS:])
+    room = scene.cast(_COLLUDERS, _LOSSES, protocol="secagg+")
+    colluders = frozenset(scene.parties[-_COLLUDERS:])
     server = _Capturing(room, scene.victim, colluders)
-    clients = {party: _client(room, party) for party in scene.parties}
+    clients = {party: seated(room, Client, party) for party in scene.parties}
     held = hold({SERVER: server, **clients}, CODEC, dishonest=(SERVER, *colluders))
     return reading(scene.guess_if(server.took), held.refusals)
 
@@ -84,18 +84,6 @@ class _Capturing(Server):
             spec = self._params.spec
             self.took = spec.field.unpack(message.masked, spec.masked_length)
         super()._take_signed(sender, message)
-
-
-def _room(scene: Scene) -> Cast:
-    room = scene.cast(colluding=_COLLUDERS, losses=_LOSSES)
-    room.params, room.terms = replace(room.params, protocol=_PROTOCOL), replace(room.terms, protocol=_PROTOCOL)
-    return room
-
-
-def _client(room: Cast, me: PartyId) -> Client:
-    client = Client(me, identity=room.identities[me], terms=room.terms, rand=room.rand.child(f"client {me}"))
-    client.set_input(room.inputs[me])
-    return client
 
 
 ATTACK: Final = Attack(

@@ -11,7 +11,6 @@ answered by none.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -25,6 +24,7 @@ from protocols.errors import SERVER, PartyId
 from protocols.machine import Envelope
 from simulations.attacks.cast import Cast
 from simulations.attacks.gallery.attack import Attack
+from simulations.attacks.gallery.running import seated
 from simulations.attacks.naive import committee
 from simulations.attacks.scene import Scene, levels
 from simulations.attacks.scripted import Script, Scripted, hold
@@ -63,19 +63,19 @@ def naive(seed: bytes) -> Run:
 
 def ours(seed: bytes) -> Run:
     scene = Scene(seed, length=_LENGTH)
-    room = _room(scene)
+    room = scene.cast(losses=_LOSSES, protocol=PROTOCOL)
     server = _TwoChallenges(room, scene)
-    members = {party: _member(room, party) for party in scene.parties}
+    members = {party: seated(room, Member, party) for party in scene.parties}
     held = hold({SERVER: server, **members}, CODEC, dishonest=(SERVER, scene.colluder))
-    if len(server.answered) > 1:
-        return Run(Ending.WON, f"parties {server.answered} answered two challenges about the same shares")
+    if server.answered_both:
+        return Run(Ending.WON, "two challenges about the same shares were answered")
     return reading(None, held.refusals)
 
 
 class _TwoChallenges(Server):
     """It shows half of the aggregators all receipts, and the others all but one: two challenges, for one set of shares.
 
-    answered: honest aggregators that gave check values.
+    answered: aggregators that gave check values.
     """
 
     def __init__(self, room: Cast, scene: Scene) -> None:
@@ -83,6 +83,10 @@ class _TwoChallenges(Server):
         self._colluder, self._sign = scene.colluder, room.identities[scene.colluder]
         self._half, self._left_out = scene.parties[:2], scene.parties[0]
         self.answered: list[PartyId] = []
+
+    @property
+    def answered_both(self) -> bool:
+        return {party in self._half for party in self.answered} == {True, False}
 
     def _close_receipt(self) -> list[Envelope]:
         super()._close_receipt()
@@ -109,18 +113,6 @@ class _TwoChallenges(Server):
 
     def _take_values(self, sender: PartyId, message: CheckValues) -> None:
         self.answered.append(sender)
-
-
-def _room(scene: Scene) -> Cast:
-    room = scene.cast(losses=_LOSSES)
-    room.params, room.terms = replace(room.params, protocol=PROTOCOL), replace(room.terms, protocol=PROTOCOL)
-    return room
-
-
-def _member(room: Cast, me: PartyId) -> Member:
-    member = Member(me, identity=room.identities[me], terms=room.terms, rand=room.rand.child(f"member {me}"))
-    member.set_input(room.inputs[me])
-    return member
 
 
 ATTACK: Final = Attack(

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from mpc.field import FieldVector
 from protocols.errors import SERVER, PartyId
 from protocols.ledger import NOTHING_ANSWERED, Caution, Ledger
-from protocols.machine import Finished
+from protocols.machine import Contributor, Finished
 from protocols.messages import CODEC, Round
 from simulations.attacks.cast import Cast
 from simulations.attacks.coordinator import Coordinator, honest_server
@@ -17,6 +17,7 @@ from simulations.attacks.scene import Scene
 from simulations.attacks.scripted import Held, Refusal, Script, Scripted, hold
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Contributor)
 
 MAJORITY = 3  # of five: the textbook's threshold
 
@@ -51,6 +52,14 @@ def on_ours(
     seats = dict(clients or {party: room.client(party) for party in scene.parties})
     server = Coordinator(room, {party: seats[party] for party in siding})
     return server, hold({SERVER: Scripted(script(server)), **seats}, CODEC, dishonest=(SERVER, *siding))
+
+
+def seated(room: Cast, kind: Callable[..., M], me: PartyId, **given: Any) -> M:
+    """A party's machine of another protocol, with its input set."""
+    rand = room.rand.child(f"client {me}")
+    machine = kind(me, identity=room.identities[me], terms=room.terms, rand=rand, **given)
+    machine.set_input(room.inputs[me])
+    return machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from protocols.mesh import NO_COORDINATOR, PROTOCOL, Peer, bindings
 from protocols.mesh.messages import CODEC, ExplicitShare, Inputs, PartialSum
 from simulations.attacks.cast import Cast
 from simulations.attacks.gallery.attack import Attack
+from simulations.attacks.gallery.running import seated
 from simulations.attacks.naive import additive, arithmetic
 from simulations.attacks.naive.arithmetic import Ring
 from simulations.attacks.scene import Scene
@@ -80,7 +81,7 @@ class _Proposer:
         self.columns: dict[PartyId, list[FieldVector]] = {}  # what each peer opened, in the order in which it came
 
     def hold(self) -> Held:
-        peers = {party: _peer(self._room, party) for party in self._scene.parties}
+        peers = {party: seated(self._room, Peer, party, params=self._room.params) for party in self._scene.parties}
         liar = Bent(peers[_PROPOSER], self._bend)
         return hold({**peers, _PROPOSER: liar}, CODEC, dishonest=(_PROPOSER,), tap=self._tap)
 
@@ -115,19 +116,10 @@ class _Proposer:
 
 
 def _room(scene: Scene) -> Cast:
-    room = scene.cast()
+    room = scene.cast(protocol=PROTOCOL)
     subject = replace(room.params.subject, coordinator=NO_COORDINATOR)
-    room.params = replace(room.params, subject=subject, protocol=PROTOCOL)
-    room.terms = replace(room.terms, subject=subject, protocol=PROTOCOL)
+    room.params, room.terms = replace(room.params, subject=subject), replace(room.terms, subject=subject)
     return room
-
-
-def _peer(room: Cast, me: PartyId) -> Peer:
-    peer = Peer(
-        me, identity=room.identities[me], terms=room.terms, params=room.params, rand=room.rand.child(f"peer {me}")
-    )
-    peer.set_input(room.inputs[me])
-    return peer
 
 
 ATTACK: Final = Attack(

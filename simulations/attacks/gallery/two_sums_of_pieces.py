@@ -9,7 +9,6 @@ with 2q > N + c. Afterwards there is no piece left to ask for: with the set the 
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from mpc.field import M31, FieldVector
@@ -34,8 +33,8 @@ from protocols.lightsecagg.numbers import PROTOCOL, Numbers
 from protocols.machine import Envelope
 from protocols.session import VectorSpec
 from protocols.wire import PartySet
-from simulations.attacks.cast import Cast
 from simulations.attacks.gallery.attack import Attack
+from simulations.attacks.gallery.running import seated
 from simulations.attacks.naive import coded
 from simulations.attacks.scene import Scene, levels
 from simulations.attacks.scripted import Script, Scripted, hold, said
@@ -77,8 +76,8 @@ class _Coordinator:
     """It holds its own key and its colluder's. answers: by set, then by holder."""
 
     def __init__(self, scene: Scene) -> None:
-        self._scene, self._room = scene, _room(scene)
-        self.clients = {party: _client(self._room, party) for party in scene.parties}
+        self._scene, self._room = scene, scene.cast(losses=_LOSSES, protocol=PROTOCOL)
+        self.clients = {party: seated(self._room, Client, party) for party in scene.parties}
         self._u2 = frozenset(scene.parties)
         self._without = self._u2 - {scene.victim}
         self._masked: dict[PartyId, bytes] = {}
@@ -163,18 +162,6 @@ class _Coordinator:
         length = self._agreed.piece_length(self._spec)
         rows = {1 + party: self._spec.field.unpack(piece, length) for party, piece in answers.items()}
         return coding.decode(rows, self._agreed, self._spec, Seed(bytes(SEED_BYTES))).masks
-
-
-def _room(scene: Scene) -> Cast:
-    room = scene.cast(losses=_LOSSES)
-    room.params, room.terms = replace(room.params, protocol=PROTOCOL), replace(room.terms, protocol=PROTOCOL)
-    return room
-
-
-def _client(room: Cast, me: PartyId) -> Client:
-    client = Client(me, identity=room.identities[me], terms=room.terms, rand=room.rand.child(f"client {me}"))
-    client.set_input(room.inputs[me])
-    return client
 
 
 ATTACK: Final = Attack(

@@ -147,7 +147,6 @@ class Coordinator:
     parties: tuple[PartyId, ...]
     threshold: int
     scale: int = SCALE
-    model: bytes = b""
     keys: dict[PartyId, AdvertiseKeys] = field(default_factory=dict)
     shares: dict[PartyId, ShareKeys] = field(default_factory=dict)
     masked: dict[PartyId, Ring] = field(default_factory=dict)
@@ -168,7 +167,7 @@ class Coordinator:
         yield from self.deliver(self.shares)
 
     def invite(self) -> Script[None]:
-        yield from self.invite_to(dict.fromkeys(self.parties, self.model))
+        yield from self.invite_to(dict.fromkeys(self.parties, b""))
 
     def invite_to(self, models: Mapping[PartyId, bytes]) -> Script[None]:
         """By party: the model that it is sent."""
