@@ -144,9 +144,10 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(name: str) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [b"0", b"2", b"11"])
+@pytest.mark.parametrize("seed", [b"2", b"22"])
 def test_all_come_out_so_whatever_the_seed(seed: bytes) -> None:
     assert all(show(attack, seed).as_claimed for attack in ATTACKS)
+    assert all(one.show(seed).succeeded for one in DEMONSTRATIONS)
 
 
 # The check taken out of the real machines: then the attack wins here too

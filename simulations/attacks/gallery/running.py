@@ -83,3 +83,11 @@ def summed(
     total = server.outcome.aggregate.vector if isinstance(server.outcome, Finished) else None
     kept = {party: client.ledger for party, client in clients.items()}
     return Summed(total, kept, held.refusals, clients[scene.parties[0]].warnings)
+
+
+def left_of(scene: Scene, room: Cast, total: FieldVector) -> FieldVector:
+    """What a sum is without the inputs of all but the victim."""
+    for party in scene.parties:
+        if party != scene.victim:
+            total = room.field.sub(total, room.inputs[party])
+    return total

@@ -8,12 +8,13 @@ solving a linear system whether each of them is in the victim's table.
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from mpc.field import M31
 from simulations.attacks import learner
-from simulations.attacks.gallery.running import summed
+from simulations.attacks.gallery.running import left_of, summed
 from simulations.attacks.scene import Scene, levels, reals
 from simulations.attacks.unstopped.demonstration import Demonstration, Seen
+from simulations.attacks.verdicts import Reals
 
 
 def show(seed: bytes) -> Seen:
@@ -24,19 +25,21 @@ def show(seed: bytes) -> Seen:
     total = summed(scene, room).total
     if total is None:
         return Seen(False, "there is no sum")
-    for party in scene.parties:
-        if party != scene.victim:
-            total = M31.sub(total, room.inputs[party])
-    others = learner.Rows.drawn(rand.child("others"))
-    suspects = [*rows.each(), *others.each()]
-    gradients = np.stack([learner.gradient(model, one) for one in suspects], axis=1)
-    weights = np.linalg.lstsq(gradients, reals(total), rcond=None)[0]
-    found = weights > 0.5 / learner.ROWS
-    right = int(np.count_nonzero(found[: learner.ROWS])) + int(np.count_nonzero(~found[learner.ROWS :]))
+    suspects = [*rows.each(), *learner.Rows.drawn(rand.child("others")).each()]
+    found = _members(model, suspects, reals(left_of(scene, room, total)))
+    right = int(np.count_nonzero(found == (np.arange(len(suspects)) < learner.ROWS)))
     return Seen(
         right == len(suspects),
         f"of {len(suspects)} customers it is said rightly of {right} whether they are in the victim's table",
     )
+
+
+def _members(model: bytes, suspects: list[learner.Rows], update: Reals) -> npt.NDArray[np.bool_]:
+    """Of each suspect, whether the mean of gradients has its gradient in it."""
+    gradients = np.stack([learner.gradient(model, one) for one in suspects], axis=1)
+    whole = np.abs(update) < 1  # values that the clip left as they were
+    weights = np.linalg.lstsq(gradients[whole], update[whole], rcond=None)[0]
+    return np.asarray(weights > 0.5 / learner.ROWS)
 
 
 DEMONSTRATION: Final = Demonstration(

@@ -1,14 +1,14 @@
 """What a sum of three says to two of them.
 
-Three banks, an honest coordinator, an exact sum: the smallest that there can be. Two of the banks put their own
-inputs beside it, and the third's is what is left. With one bank against a coordinator that helps it is the same for
-two honest ones: each learns the other's. Masks hide an input among others, and here there are no others.
+Three banks, an honest coordinator, an exact sum: the smallest that there can be, a sum of two is refused. Two of the
+banks put their own inputs beside it, and the third's is what is left. With one bank against a coordinator that helps
+it is the same for two honest ones: each learns the other's. Masks hide an input among others, and here there are no
+others.
 """
 
 from typing import Final
 
-from mpc.field import M31
-from simulations.attacks.gallery.running import summed
+from simulations.attacks.gallery.running import left_of, summed
 from simulations.attacks.scene import Scene
 from simulations.attacks.unstopped.demonstration import Demonstration, Seen
 
@@ -19,11 +19,7 @@ def show(seed: bytes) -> Seen:
     total = summed(scene, room).total
     if total is None:
         return Seen(False, "there is no sum")
-    left = total
-    for party in scene.parties:
-        if party != scene.victim:
-            left = M31.sub(left, room.inputs[party])
-    guess = scene.guess_from_field(left)
+    guess = scene.guess_from_field(left_of(scene, room, total))
     return Seen(guess.exact, f"the third bank's update: {guess}", guess=guess)
 
 
