@@ -144,6 +144,17 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(name: str) ->
 
 
 @pytest.mark.slow
+def test_the_whole_gallery_is_the_same_again() -> None:
+    for name in LOSES:
+        first, again = shown(name), show(BY_NAME[name], SEED)
+        for one, other in ((first.naive, again.naive), (first.ours, again.ours)):
+            assert (one.ending, one.said, one.also) == (other.ending, other.said, other.also)
+            if one.guess is not None:
+                assert other.guess is not None
+                assert np.array_equal(one.guess.recovered, other.guess.recovered)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [b"2", b"22"])
 def test_all_come_out_so_whatever_the_seed(seed: bytes) -> None:
     assert all(show(attack, seed).as_claimed for attack in ATTACKS)
