@@ -7,13 +7,17 @@ the wire encoding, as it would between processes.
 from collections import deque
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from typing import Any
 
-from protocols.errors import SERVER, AbortReason, DropReason, PartyId, PeerMisbehaved
+from protocols.errors import SERVER, AbortReason, DropReason, PartyId, PeerMisbehaved, WireError
 from protocols.machine import Envelope, Machine, Outcome
 from protocols.wire import Codec
 
 Tap = Callable[[PartyId, PartyId, bytes], None]
 """Called for each delivery with sender, recipient and the bytes between them."""
+
+OnRefusal = Callable[[PartyId, PeerMisbehaved], None]
+"""Called when a machine refuses a message: whose it is, and what it says of it."""
 
 
 class Exchange:
@@ -29,11 +33,13 @@ class Exchange:
         *,
         vanish: Mapping[PartyId, StrEnum] | None = None,
         tap: Tap | None = None,
+        on_refusal: OnRefusal | None = None,
     ) -> None:
         self.machines = dict(machines)
         self._codec = codec
         self._vanish = dict(vanish or {})
         self._tap = tap
+        self._on_refusal = on_refusal
         self._on_the_way: deque[tuple[PartyId, PartyId, bytes]] = deque()
 
     def run(self) -> Outcome | None:
@@ -60,10 +66,20 @@ class Exchange:
             if machine is None:
                 continue
             try:
-                answers = machine.receive(sender, self._codec.decode(data))
+                answers = machine.receive(sender, self._decoded(sender, data))
             except PeerMisbehaved as exc:
+                if self._on_refusal:
+                    self._on_refusal(recipient, exc)
                 answers = machine.drop(exc.sender, exc.reason)
             self._post(recipient, answers)
+
+    def _decoded(self, sender: PartyId, data: bytes) -> Any:
+        """Bytes that are no message are their sender's doing, as with every driver."""
+        try:
+            return self._codec.decode(data)
+        except WireError as exc:
+            why = f"{exc}: {exc.__cause__}" if exc.__cause__ else str(exc)
+            raise PeerMisbehaved(sender, DropReason.MALFORMED, why) from exc
 
     def _close_one_round(self) -> bool:
         """All rest. The machines that can close their round do; a server that cannot gives up, or peers without one."""

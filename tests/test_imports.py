@@ -92,6 +92,16 @@ def test_a_dependency_is_imported_only_where_it_lives(module):
     assert not [file for file, found in sources(*MAY_IMPORT) if uses(module, found) and not file.startswith(homes)]
 
 
+def test_the_engines_that_are_there_to_lose_are_used_by_the_attacks_alone():
+    """They check nothing: nobody else may take one for an engine."""
+    users = {file for file, found in sources(*MAY_IMPORT) if uses("simulations.attacks.naive", found)}
+    assert users
+    assert not [file for file in users if not file.startswith("simulations/attacks/")]
+    for file in sorted((ROOT / "simulations/attacks/naive").glob("*.py")):
+        said = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        assert "DELIBERATELY INSECURE" in said or file.stem in ("arithmetic", "machine", "messages"), file
+
+
 @pytest.mark.parametrize("module", NO_CLOCK_NO_CHANCE)
 def test_chance_and_time_enter_the_protocols_through_one_door(module):
     assert not [file for file, found in sources("mpc", "protocols") if uses(module, found) and file != THE_DOOR]

@@ -10,7 +10,7 @@ from typing import Annotated
 import click
 import typer
 
-from veilsum.commands import advise, bench, consortium, identity, processes, scoring, simulate, trial
+from veilsum.commands import advise, attack, bench, consortium, identity, processes, scoring, simulate, trial
 from veilsum.demo.options import Model, Options, OwnData, Protocol, Variant
 from veilsum.errors import Fault, WrongUsage
 
@@ -35,6 +35,7 @@ app.command()(advise.advise)
 app.command()(trial.trial)
 app.command()(simulate.simulate)
 app.command()(bench.bench)
+app.command()(attack.attack)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from mpc.hashing import digest
 from mpc.keys import SigningKey
 from mpc.randomness import SeededRandomness
 from protocols.errors import SERVER, PartyId
+from protocols.ledger import NOTHING_ANSWERED, Ledger
 from protocols.secagg import Client
 from protocols.session import NO_RECORD, TEST_WIRE, SessionParams, Subject, Terms, Variant, VectorSpec
 
@@ -66,12 +67,16 @@ class Cast:
     def t(self) -> int:
         return self.params.threshold_for(self.clients)
 
-    def client(self, me: PartyId, **changes: Any) -> Client:
+    def client(self, me: PartyId, ledger: Ledger = NOTHING_ANSWERED, **changes: Any) -> Client:
         """A client with its input set. `changes` replace fields of its terms."""
-        terms = replace(self.terms, **changes) if changes else self.terms
-        client = Client(me, identity=self.identities[me], terms=terms, rand=self.rand.child(f"client {me}"))
+        client = self.without_input(me, ledger, **changes)
         client.set_input(self.inputs[me])
         return client
+
+    def without_input(self, me: PartyId, ledger: Ledger = NOTHING_ANSWERED, **changes: Any) -> Client:
+        terms = replace(self.terms, **changes) if changes else self.terms
+        rand = self.rand.child(f"client {me}")
+        return Client(me, identity=self.identities[me], terms=terms, rand=rand, ledger=ledger)
 
     def plain_sum(self, parties: Collection[PartyId]) -> FieldVector:
         total = np.zeros(self.length, dtype=object)

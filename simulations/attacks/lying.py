@@ -1,11 +1,11 @@
 """A server that lies: it holds the coordinator's key and says to each real client whatever it likes, well signed."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from mpc.keys import AgreementSecret
+from mpc.keys import AgreementSecret, SigningKey
 from protocols.errors import SERVER, PartyId
 from protocols.messages import (
     AdvertiseKeys,
@@ -40,7 +40,44 @@ def answer(client: Client, message: Any) -> Any:
     return envelopes[0].message if envelopes else None
 
 
-class LyingServer:
+class Voice:
+    """What a coordinator can say in one session, each thing well signed: it holds its own key and its colluders'.
+
+    session: D, once the roster is known.
+    """
+
+    room: Cast
+    session: bytes
+
+    @property
+    def _identity(self) -> SigningKey:
+        return self.room.identities[SERVER]
+
+    def shared(self, u2: Parties) -> bytes:
+        return bindings.shared_digest(self.session, u2)
+
+    def roster(self, entries: Iterable[AdvertiseKeys]) -> Roster:
+        """From here on D is that of these entries, in this order."""
+        listed = tuple(entries)
+        self.session = bindings.session_digest(self.room.params, listed)
+        return Roster(listed, bindings.sign_roster(self._identity, self.session))
+
+    def delivery(self, u2: Parties, bundles: Mapping[PartyId, bytes]) -> DeliverShares:
+        return DeliverShares(u2, bundles, bindings.sign_u2(self._identity, self.shared(u2)))
+
+    def survivors(self, u2: Parties, u3: Parties) -> Survivors:
+        """This U3, for clients that were shown this U2."""
+        return Survivors(u3, bindings.sign_survivors(self._identity, self.shared(u2), u3))
+
+    def confirmed(self, signer: PartyId, u2: Parties, u3: Parties) -> bytes:
+        """What the signer would say to these sets: a colluder to any, an honest client to those that it was shown."""
+        return bindings.sign_confirmation(self.room.identities[signer], self.shared(u2), u3)
+
+    def fallback(self, dropped: Parties) -> FallbackRequest:
+        return FallbackRequest(dropped)
+
+
+class LyingServer(Voice):
     """The room's clients, all in one U1, stand where their shares have left them; from here on it lies.
 
     Another U1 for some of them would be another session: D differs, and no bundle of one opens in the other.
@@ -52,17 +89,9 @@ class LyingServer:
         self.entries: tuple[AdvertiseKeys, ...] = tuple(
             answer(client, Invitation(room.params)) for client in self.clients.values()
         )
-        self.session = bindings.session_digest(room.params, self.entries)
-        roster = Roster(self.entries, bindings.sign_roster(self._identity, self.session))
+        roster = self.roster(self.entries)
         self.shares: dict[PartyId, ShareKeys] = {me: answer(client, roster) for me, client in self.clients.items()}
-        self.confirmation = cache(self._confirmation)
-
-    @property
-    def _identity(self) -> Any:
-        return self.room.identities[SERVER]
-
-    def shared(self, u2: Parties) -> bytes:
-        return bindings.shared_digest(self.session, u2)
+        self.confirmation = cache(self.confirmed)
 
     def masked(self, me: PartyId, u2: Parties) -> tuple[Client, MaskedInput]:
         """A copy of the client whose input has left for this U2, and what it sent. Raises PeerMisbehaved."""
@@ -84,19 +113,7 @@ class LyingServer:
         return state
 
     def deliver(self, me: PartyId, u2: Parties) -> DeliverShares:
-        bundles = {dealer: self.shares[dealer].bundles[me] for dealer in u2 - {me}}
-        return DeliverShares(u2, bundles, bindings.sign_u2(self._identity, self.shared(u2)))
-
-    def survivors(self, u2: Parties, u3: Parties) -> Survivors:
-        """This U3, for clients that were shown this U2."""
-        return Survivors(u3, bindings.sign_survivors(self._identity, self.shared(u2), u3))
-
-    def _confirmation(self, signer: PartyId, u2: Parties, u3: Parties) -> bytes:
-        """What the signer would say to these sets: a colluder to any, an honest client to those that it was shown."""
-        return bindings.sign_confirmation(self.room.identities[signer], self.shared(u2), u3)
+        return self.delivery(u2, {dealer: self.shares[dealer].bundles[me] for dealer in u2 - {me}})
 
     def request(self, signers: Iterable[PartyId], u2: Parties, u3: Parties) -> UnmaskRequest:
         return UnmaskRequest({signer: self.confirmation(signer, u2, u3) for signer in signers})
-
-    def fallback(self, dropped: Parties) -> FallbackRequest:
-        return FallbackRequest(dropped)

@@ -28,7 +28,7 @@ class EpochLyingServer(LyingServer):
         self.clients: Any = self.holders
         self.entries = tuple(self._entry(me) for me in room.parties)
         self.session = bindings.keys_digest(self._epoch.digest, NUMBER)
-        self.confirmation = cache(self._confirmation)
+        self.confirmation = cache(self.confirmed)
 
     @property
     def _epoch(self) -> Any:

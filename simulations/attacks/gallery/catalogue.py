@@ -1,0 +1,56 @@
+"""All attacks, in the order in which they are shown. The one on certificates is `veilsum/attack_on_tls.py`."""
+
+from typing import Final
+
+from simulations.attacks.gallery import (
+    captured_neighbourhood,
+    chosen_challenge,
+    copied_key,
+    differencing,
+    double_reveal,
+    duplicate_index,
+    framed_holder,
+    key_substitution,
+    late_input,
+    model_inconsistency,
+    overflow,
+    reflected_share,
+    replayed_keys,
+    replayed_round,
+    restored_snapshot,
+    shrunken_survivors,
+    split_view,
+    sybil_cohort,
+    threshold_downgrade,
+    two_lists,
+    two_sums_of_pieces,
+    wrong_seed,
+    zero_index,
+)
+from simulations.attacks.gallery.attack import Attack
+
+ATTACKS: Final[tuple[Attack, ...]] = (
+    split_view.ATTACK,
+    double_reveal.ATTACK,
+    shrunken_survivors.ATTACK,
+    late_input.ATTACK,
+    key_substitution.ATTACK,
+    copied_key.ATTACK,
+    sybil_cohort.ATTACK,
+    threshold_downgrade.ATTACK,
+    replayed_keys.ATTACK,
+    replayed_round.ATTACK,
+    reflected_share.ATTACK,
+    zero_index.ATTACK,
+    duplicate_index.ATTACK,
+    model_inconsistency.ATTACK,
+    differencing.ATTACK,
+    restored_snapshot.ATTACK,
+    overflow.ATTACK,
+    wrong_seed.ATTACK,
+    framed_holder.ATTACK,
+    two_lists.ATTACK,
+    captured_neighbourhood.ATTACK,
+    two_sums_of_pieces.ATTACK,
+    chosen_challenge.ATTACK,
+)
