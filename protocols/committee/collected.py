@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from protocols.committee.messages import AdvertiseKey, Receipt, Round
 from protocols.errors import DropReason, PartyId
-from protocols.secagg.unmasking import Dispute
+from protocols.evidence import Dispute
 from protocols.wire import PartySet
 
 NOBODY: PartySet = frozenset()

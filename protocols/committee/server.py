@@ -38,8 +38,8 @@ from protocols.committee.messages import (
 from protocols.committee.numbers import NoCommittee, numbers_of
 from protocols.committee.view import check_key
 from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.evidence import Dispute
 from protocols.machine import Aborted, Aggregate, Envelope, Finished, Outcome
-from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams
 from protocols.wire import PartySet
 

@@ -13,13 +13,13 @@ from protocols.epoch.epochs import ServerEpoch
 from protocols.epoch.gathering import SetUp, unexpected
 from protocols.epoch.messages import AdvertiseKeys, Roster, RoundStart, ShareKeys
 from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId
+from protocols.evidence import Dispute
 from protocols.machine import Envelope, Outcome
 from protocols.messages import Abort, Invitation, Round
 from protocols.messages import AdvertiseKeys as SingleKeys
 from protocols.messages import ShareKeys as SingleShares
 from protocols.secagg.collected import Loss, ServerState
 from protocols.secagg.server import Server as SingleServer
-from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Variant
 from protocols.wire import LARGEST_TREE, PartySet
 

@@ -13,6 +13,7 @@ from mpc.keys import AgreementKey, BadSignature, KeyRefused, SigningKey, VerifyK
 from mpc.sealing import SEAL_OVERHEAD
 from mpc.shamir import TooManyErrors
 from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.evidence import Dispute
 from protocols.lightsecagg import bindings, coding, snapshots
 from protocols.lightsecagg.bindings import Statement
 from protocols.lightsecagg.collected import NOBODY, Loss, ServerState
@@ -36,7 +37,6 @@ from protocols.lightsecagg.messages import (
 )
 from protocols.lightsecagg.numbers import Numbers, Unworkable, numbers
 from protocols.machine import Aborted, Aggregate, Envelope, Finished, Outcome
-from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Variant
 from protocols.wire import PartySet
 

@@ -14,6 +14,7 @@ from mpc.hashing import digest
 from mpc.keys import SigningKey
 from mpc.randomness import Randomness
 from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.evidence import Dispute
 from protocols.inputs import checked_input
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Caution, Ledger, differencing_key
 from protocols.machine import Aborted, Envelope, Outcome
@@ -36,7 +37,6 @@ from protocols.mesh.states import (
 )
 from protocols.mesh.steps import Steps, peers_of
 from protocols.mesh.view import View
-from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Terms, Variant, domain
 from protocols.wire import PartySet
 

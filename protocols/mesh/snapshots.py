@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from mpc.field import FieldError, FieldVector
 from protocols.errors import PartyId, WireError
+from protocols.evidence import Dispute
 from protocols.kept import AbortedRecord, FinishedRecord, end_outcome, end_record
 from protocols.mesh import states
 from protocols.mesh.fetching import Asked, Early
 from protocols.mesh.messages import CODEC, Digest, Equivocation
 from protocols.mesh.view import Loss
-from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Terms
 from protocols.wire import Codec
 

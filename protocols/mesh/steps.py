@@ -12,6 +12,7 @@ from typing import Any
 from mpc.keys import SigningKey
 from mpc.randomness import Randomness
 from protocols.errors import AbortReason, DropReason, PartyId, PeerMisbehaved
+from protocols.evidence import Dispute
 from protocols.ledger import Caution, Ledger
 from protocols.machine import Aborted, Envelope
 from protocols.mesh import bindings, certifying, fetching, opening, recovering, summing
@@ -55,7 +56,6 @@ from protocols.mesh.states import (
     State,
 )
 from protocols.mesh.view import Equivocated, Loss, View, require_members, require_under
-from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Terms
 from protocols.wire import PartySet
 

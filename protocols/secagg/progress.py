@@ -7,11 +7,11 @@ from typing import ClassVar, Generic, TypeVar
 
 from mpc.keys import VerifyKey
 from protocols.errors import DropReason, PartyId
+from protocols.evidence import Dispute
 from protocols.machine import Outcome
 from protocols.messages import Round
 from protocols.secagg.collected import NOBODY, ServerState
 from protocols.secagg.neighbours import CompleteGraph, Graph
-from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Variant
 from protocols.wire import PartySet
 

@@ -12,6 +12,7 @@ from mpc.field import FieldError
 from mpc.keys import AgreementKey, BadSignature, KeyRefused, SigningKey, VerifyKey
 from mpc.prg import Seed
 from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.evidence import Dispute
 from protocols.machine import Aborted, Aggregate, Envelope, Finished, Outcome
 from protocols.messages import (
     Abort,
@@ -39,7 +40,7 @@ from protocols.secagg import bindings, snapshots
 from protocols.secagg.collected import Loss, ServerState
 from protocols.secagg.progress import Progress, R
 from protocols.secagg.shares import unpack_shares
-from protocols.secagg.unmasking import Dispute, LeafSeeds, Shares, Transcript, UnmaskFailed
+from protocols.secagg.unmasking import LeafSeeds, Shares, Transcript, UnmaskFailed
 from protocols.session import SessionParams
 from protocols.wire import PartySet
 
