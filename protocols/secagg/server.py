@@ -347,7 +347,7 @@ class Aggregator(Progress[R]):
         return self._end(Finished(Aggregate(total[: spec.length], state.u3)))
 
     def _end(self, outcome: Outcome) -> list[Envelope]:
-        """Whatever is left of the clients' answers goes, and everybody who still listens is told."""
+        """Of the clients' answers what is evidence stays; everybody who still listens is told."""
         state = self._state
         if isinstance(outcome, Aborted):
             told = self._tell(self._invited, Abort(outcome.reason, None))
@@ -359,7 +359,8 @@ class Aggregator(Progress[R]):
             told = self._tell(state.u5, Result(state.u3, signature, vector))
         self._state = type(state)(
             Round.DONE, state.session, state.shared, state.u1, state.u2, state.u3, state.u4, state.u5,
-            lost=state.lost, fallback_for=state.fallback_for, disputes=state.disputes, outcome=outcome,
+            lost=state.lost, keys=_of(state.keys, state.u1), confirmations=state.confirmations,
+            fallback_for=state.fallback_for, disputes=state.disputes, outcome=outcome,
         )  # fmt: skip
         return told
 
