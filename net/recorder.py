@@ -20,7 +20,7 @@ from net.peer import Peer
 from net.records import SUFFIX, RecordsFile
 from net.workload import Held
 from protocols.evidence import Evidence
-from protocols.machine import Aborted, Collector, Outcome, Testifying
+from protocols.machine import Aborted, Collector, GivesEvidence, Outcome
 from protocols.record import START, Record, RecordError, Summed, dropped, hash_sum
 from protocols.roster import Consortium
 from protocols.session import SessionParams
@@ -89,7 +89,7 @@ class Recorder:
 
     def _drawn_up(self, concluded: Concluded) -> Record:
         params, machine = concluded.params, concluded.machine
-        evidence = machine.evidence if isinstance(machine, Testifying) else Evidence()
+        evidence = machine.evidence if isinstance(machine, GivesEvidence) else Evidence()
         return Record(
             number=self.head.number + 1,
             previous=self.head.digest,

@@ -111,7 +111,8 @@ class Testimony:
                 yield Claim(party, signature, self.statement)
 
     def excludes_another(self, colluding: int) -> bool:
-        """Whether no other set can have been confirmed by as many, unless more than `colluding` confirmed both."""
+        """Whether no other set of the same electorate can have been confirmed by as many, unless more than `colluding`
+        signed both."""
         return 2 * len(self.confirmations) > self.electorate + colluding
 
 

@@ -143,7 +143,7 @@ class Collector(Machine, Protocol):
 
 
 @runtime_checkable
-class Testifying(Protocol):
+class GivesEvidence(Protocol):
     """A machine that can show what its session was: all of ours that know who was dropped."""
 
     @property

@@ -81,18 +81,19 @@ def _summary(verified: Verified) -> list[str]:
 
 
 def _proves(verified: Verified) -> list[str]:
-    confirmed = _summed(verified, confirmed=True)
-    lines = [f"{_keeper(verified)} signed each line above, and nothing in it was changed since"]
-    if verified.head is not None:
-        lines.append("no record was taken out of this row, or put into it later")
+    confirmed, keeper = _summed(verified, confirmed=True), _keeper(verified)
+    lines = [f"{keeper} signed each line above: nobody else has changed one, taken one out or put one in"]
+    if verified.head is not None and confirmed and verified.consortium.coordinator is not None:
+        last = confirmed[-1].record.number
+        lines.append(f"before record {last} not even {keeper} has: what members signed in it names the record before")
     if any(proven.testimony.joined for proven in verified.records):
-        lines.append("each member of such a session signed that it takes part, for this model and on these terms")
+        lines.append("the members that joined a session signed that they did, for this model and on these terms")
     if confirmed:
-        lines.append("in each session with confirmations that many members signed this set, for this session alone")
+        lines.append("as many members as stated signed exactly this set, for this session and for no other")
     if confirmed and all(_excludes_another(proven) for proven in confirmed):
-        colluding = verified.consortium.colluding
         lines.append(
-            f"no other set of the same session can have as many, unless more than {colluding} members signed two"
+            f"no other set of those who joined a session can have as many, unless more than "
+            f"{verified.consortium.colluding} members signed two"
         )
     return lines
 
