@@ -50,7 +50,7 @@ class Recorder:
 
     def __init__(self, payload: Path, consortium: Consortium, identity: SigningKey) -> None:
         self.head = START
-        self._file = RecordsFile.of(payload.with_suffix(SUFFIX), consortium)
+        self._file = RecordsFile(payload.with_suffix(SUFFIX), consortium)
         self._members = consortium.members_by_id
         self._identity = identity
         self._given: WeakKeyDictionary[Peer, int] = WeakKeyDictionary()

@@ -15,7 +15,7 @@ from typing import Final
 
 from net.errors import RecordsError
 from net.store import OWNER_ONLY
-from protocols.record import START, Head, Record, RecordError, require_follows
+from protocols.record import START, Head, Record, RecordError, require_follows, verify
 from protocols.roster import Consortium
 
 APPLICATION: Final = 0x7665696C  # "veil"
@@ -37,40 +37,41 @@ class RecordsFile:
     """Of one consortium file. Every call opens the file anew, and is for a thread."""
 
     path: Path
-    consortium: bytes
-
-    @classmethod
-    def of(cls, path: Path, consortium: Consortium) -> "RecordsFile":
-        return cls(path, consortium.digest)
+    consortium: Consortium
 
     def head(self) -> Head:
-        """After a look at the whole chain: no gap, each bound to the one before. Raises RecordsError.
+        """After a look at the whole chain: no gap, each bound to the one before, the last one verified. Raises
+        RecordsError.
 
-        What is signed is not looked at here: it was when it came, and `veilsum verify` does it again.
+        The signatures of the others were verified when they came; `veilsum verify` does it again.
         """
         self.require_whole()
-        head = START
-        for record in self.chain():
-            try:
-                require_follows(record, head)
-            except RecordError as exc:
-                raise RecordsError(f"{self.path}: the chain of records is broken: {exc}: {_REMEDY}") from exc
-            head = record.head
+        head, last = START, None
+        try:
+            for last in self.chain():
+                require_follows(last, head)
+                head = last.head
+            if last is not None:
+                verify(last, self.consortium)
+        except RecordError as exc:
+            raise RecordsError(f"{self.path}: the chain of records is broken: {exc}: {_REMEDY}") from exc
         return head
 
     def chain(self) -> Iterator[Record]:
-        """Record by record, in their order, as they lie there. Raises RecordsError."""
+        """Record by record, in their order, as they lie there. Raises RecordsError.
+
+        Those under other consortium files are looked at too: one of ours may have come to lie among them.
+        """
         with self._opened() as database:
-            rows = database.execute(
-                "SELECT number, record FROM records WHERE consortium = ? ORDER BY number", (self.consortium,)
-            )
-            for number, data in rows:
-                yield self._read(number, data)
+            for consortium, number, data in database.execute("SELECT * FROM records ORDER BY consortium, number"):
+                record = self._read(consortium, number, data)
+                if consortium == self.consortium.digest:
+                    yield record
 
     def others(self) -> int:
         """How many records lie here under other consortium files."""
         with self._opened() as database:
-            found = database.execute("SELECT count(*) FROM records WHERE consortium <> ?", (self.consortium,))
+            found = database.execute("SELECT count(*) FROM records WHERE consortium <> ?", (self.consortium.digest,))
             return int(found.fetchone()[0])
 
     def after(self, number: int, most: int) -> list[bytes]:
@@ -78,7 +79,7 @@ class RecordsFile:
         with self._opened() as database:
             rows = database.execute(
                 "SELECT record FROM records WHERE consortium = ? AND number > ? ORDER BY number LIMIT ?",
-                (self.consortium, number, most),
+                (self.consortium.digest, number, most),
             )
             return [data for (data,) in rows]
 
@@ -87,11 +88,11 @@ class RecordsFile:
         require_follows(record, head)
         with self._changed() as database:
             (last,) = database.execute(
-                "SELECT coalesce(max(number), 0) FROM records WHERE consortium = ?", (self.consortium,)
+                "SELECT coalesce(max(number), 0) FROM records WHERE consortium = ?", (self.consortium.digest,)
             ).fetchone()
             if last != head.number:
                 raise RecordsError(f"{self.path}: another process writes into it: stop it, a member runs once")
-            row = self.consortium, record.number, record.to_bytes()
+            row = self.consortium.digest, record.number, record.to_bytes()
             database.execute("INSERT INTO records VALUES (?, ?, ?)", row)
 
     def contest(self, data: bytes, why: str) -> None:
@@ -106,12 +107,12 @@ class RecordsFile:
         with self._opened() as database:
             return list(database.execute("SELECT why, record FROM contested ORDER BY place"))
 
-    def _read(self, number: int, data: bytes) -> Record:
+    def _read(self, consortium: bytes, number: int, data: bytes) -> Record:
         try:
             record = Record.from_bytes(bytes(data))
         except (RecordError, TypeError) as exc:
             raise RecordsError(f"{self.path}: record {number} is damaged: {_REMEDY}") from exc
-        if (record.number, record.params.subject.consortium) != (number, self.consortium):
+        if (record.number, record.params.subject.consortium) != (number, consortium):
             raise RecordsError(f"{self.path}: record {number} is in another's place: {_REMEDY}")
         return record
 
@@ -166,7 +167,7 @@ class RecordsFile:
     def require_whole(self) -> None:
         """Raises RecordsError on a torn file."""
         with self._opened() as database:
-            (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+            (found,) = database.execute("PRAGMA integrity_check(1)").fetchone()
         if found != "ok":
             raise RecordsError(f"{self.path}: the file is torn: {_REMEDY}")
 
@@ -176,7 +177,7 @@ class RecordsFile:
             yield
         except sqlite3.OperationalError as exc:
             raise RecordsError(f"{self.path}: cannot be read or written: {exc}") from exc
-        except sqlite3.DatabaseError as exc:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as exc:
             raise RecordsError(f"{self.path}: not a file of records, or a torn one: {_REMEDY}") from exc
         except OSError as exc:
             raise RecordsError(f"{self.path}: cannot be written: {exc.strerror}") from exc

@@ -27,7 +27,7 @@ class Witness:
     def __init__(self, payload: Path, consortium: Consortium, me: PartyId, on_event: OnEvent) -> None:
         self.head = START
         self.distrust: str | None = None
-        self._file = RecordsFile.of(payload.with_suffix(SUFFIX), consortium)
+        self._file = RecordsFile(payload.with_suffix(SUFFIX), consortium)
         self._consortium = consortium
         self._me = me
         self._on_event = on_event

@@ -85,16 +85,15 @@ def _proves(verified: Verified) -> list[str]:
     lines = [f"{keeper} signed each line above: nobody else has changed one, taken one out or put one in"]
     if verified.head is not None and confirmed and verified.consortium.coordinator is not None:
         last = confirmed[-1].record.number
-        lines.append(f"before record {last} not even {keeper} has: what members signed in it names the record before")
+        lines.append(f"before record {last} not even {keeper} has: in it members signed which record came before")
     if any(proven.testimony.joined for proven in verified.records):
         lines.append("the members that joined a session signed that they did, for this model and on these terms")
     if confirmed:
         lines.append("as many members as stated signed exactly this set, for this session and for no other")
     if confirmed and all(_excludes_another(proven) for proven in confirmed):
-        lines.append(
-            f"no other set of those who joined a session can have as many, unless more than "
-            f"{verified.consortium.colluding} members signed two"
-        )
+        colluding = verified.consortium.colluding
+        cheats = "any member" if not colluding else f"more than {colluding} of the members"
+        lines.append(f"no other set of those who joined a session can have as many, unless {cheats} signed two")
     return lines
 
 

@@ -9,7 +9,7 @@ from net.config import load_consortium
 from net.records import RecordsFile
 from net.store import write_whole
 from protocols.evidence import Testimony
-from protocols.record import START, Head, Record, RecordError, require_follows, verify
+from protocols.record import LARGEST_RECORD, START, Head, Record, RecordError, require_follows, verify
 from protocols.roster import Consortium
 from veilsum.errors import Fault
 
@@ -58,8 +58,10 @@ def export(verified: Verified, number: int, out: Path) -> None:
 
 
 def _read(file: Path) -> bytes:
+    """As much of it as a single record may have, and the head of any other file."""
     try:
-        return file.read_bytes()
+        with file.open("rb") as opened:
+            return opened.read(LARGEST_RECORD + 1)
     except OSError as exc:
         raise Fault(f"{file}: cannot be read: {exc.strerror}") from exc
 
@@ -73,7 +75,7 @@ def _single(file: Path, data: bytes, consortium: Consortium) -> Verified:
 
 
 def _chain(file: Path, consortium: Consortium) -> Verified:
-    records = RecordsFile.of(file, consortium)
+    records = RecordsFile(file, consortium)
     records.require_whole()
     others = records.others()
     proven = tuple(_follow(file, records.chain(), consortium))
