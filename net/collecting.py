@@ -18,6 +18,7 @@ from net.workload import WorkloadRefused
 from protocols.errors import AbortReason, DropReason, PartyId, PeerMisbehaved, WireError
 from protocols.family import Family, Limits
 from protocols.machine import Aborted, Aggregate, Collector, Envelope, Finished, Outcome
+from protocols.transcript import Transcript
 from protocols.wire import PartySet
 
 MOST_UPLOADS: Final = 2
@@ -92,6 +93,7 @@ class Collecting:
         self._settle = settle
         self._uploads = Uploads()
         self._settled = False
+        self.transcript: Final = Transcript()
 
     async def run(self, policy: Policy) -> Outcome:
         """The whole session."""
@@ -110,6 +112,7 @@ class Collecting:
 
     async def _run(self, policy: Policy) -> Outcome:
         machine = self._machine
+        self.transcript.begin()
         await self._step(machine.start)
         for party in sorted(self._absent):
             await self._step(partial(machine.drop, party, DropReason.VANISHED))
@@ -183,7 +186,9 @@ class Collecting:
             raise PeerMisbehaved(party, DropReason.UNEXPECTED, f"{name} {'as' if sent.uploaded else 'is'} an upload")
         if sent.uploaded and party not in self._uploads.granted and party not in self._machine.dropped:
             raise PeerMisbehaved(party, DropReason.UNEXPECTED, "an upload that nobody granted")
-        return self._machine.receive(party, message)
+        envelopes = self._machine.receive(party, message)
+        self.transcript.said(party, sent.body)
+        return envelopes
 
     # Uploads
 
@@ -234,4 +239,7 @@ class Collecting:
                     peer.post(Kind.MESSAGE, *in_session(self._number, body))
 
     def _encoded(self, call: Callable[[], list[Envelope]]) -> list[tuple[tuple[PartyId, ...], bytes]]:
-        return [(envelope.recipients, self._family.codec.encode(envelope.message)) for envelope in call()]
+        outgoing = [(envelope.recipients, self._family.codec.encode(envelope.message)) for envelope in call()]
+        for recipients, body in outgoing:
+            self.transcript.told(recipients, body)
+        return outgoing

@@ -14,8 +14,11 @@ from net.framing import Kind
 from net.peer import Peer, in_session
 from net.workload import Held
 from protocols.errors import SERVER, AbortReason, DropReason, PeerMisbehaved, WireError
+from protocols.evidence import Seen
 from protocols.family import Family
-from protocols.machine import Contributor, Envelope, Outcome
+from protocols.machine import Contributor, Envelope, Finished, Outcome, Witness
+from protocols.record import Witnessed
+from protocols.transcript import Line
 
 Progress = Callable[[int, int], None]
 
@@ -55,6 +58,8 @@ class Contributing:
         self._waiting: deque[Any] = deque()  # what needs the input, and what came after it
         self._room = most_waiting
         self._outgoing: deque[tuple[Kind, bytes]] = deque()  # an upload that is offered, and what follows it
+        self._line: Line | None = None  # None: not from the beginning
+        self._seen: Seen | None = None
 
     @property
     def machine(self) -> Contributor:
@@ -64,11 +69,23 @@ class Contributing:
     def outcome(self) -> Outcome | None:
         return self._client.outcome
 
+    @property
+    def witnessed(self) -> Witnessed | None:
+        """What we know of this session ourselves; None where we were never invited to it."""
+        outcome = self._client.outcome
+        aggregate = outcome.aggregate if isinstance(outcome, Finished) else None
+        if self._seen is None:
+            return None
+        return Witnessed(self._seen, aggregate, None if self._line is None else self._line.digest)
+
     async def start(self) -> None:
+        self._line = Line()
         await self._step(self._client.start)
 
     async def receive(self, body: bytes) -> None:
         """An encoded message of the server. What it must not send ends the session here, and it is told."""
+        if self._line is not None:
+            self._line.told(body)
         try:
             message = self._family.codec.decode(body)
         except WireError:
@@ -115,14 +132,20 @@ class Contributing:
         await self._step(partial(self._client.drop, SERVER, reason))
 
     async def _step(self, call: Callable[[], list[Envelope]]) -> None:
-        for envelope in await self._driven.step(call):
+        envelopes = await self._driven.step(call)
+        if self._client.outcome is None and isinstance(self._client, Witness):
+            self._seen = self._client.seen
+        for envelope in envelopes:
             self._post(envelope.message)
 
     def _post(self, message: Any) -> None:
         """All leave in their order: what follows an upload waits for its grant."""
         self._before_send(self.task.fl_round, message)
         kind = Kind.UPLOAD if isinstance(message, self._family.uploads) else Kind.MESSAGE
-        self._outgoing.append((kind, self._family.codec.encode(message)))
+        body = self._family.codec.encode(message)
+        if self._line is not None:
+            self._line.said(body)
+        self._outgoing.append((kind, body))
         if len(self._outgoing) == 1:
             self._go_on()
 

@@ -1,7 +1,7 @@
 """What the two ends of a connection say beside the protocol: who they are, which step comes next, who may upload.
 
-Party -> coordinator: Hello, Ready, Want, Offer, Refused.
-Coordinator -> party: Welcome, Refused, Task, Grant, Over, Finished.
+Party -> coordinator: Hello, Ready, Want, WantRecords, Offer, Refused.
+Coordinator -> party: Welcome, Refused, Records, Task, Grant, Over, Finished.
 Between the members of a mesh: Hello, Welcome, Refused, Standing, Want.
 """
 
@@ -24,6 +24,7 @@ class Reason(StrEnum):
     CLOCK = "clock"
     REPLACED = "replaced"  # a newer connection of the same party took this one's place
     OTHER_MODEL = "other-model"  # the payload of this step is not the one that we computed ourselves
+    OTHER_RECORDS = "other-records"  # the records of what was held before are not those that we hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,21 @@ class Welcome:
 class Refused:
     reason: Reason
     text: str  # one line for people
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Where the chain of records ends on which the next session is held. Said before each task and before the end."""
+
+    number: int
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class WantRecords:
+    """The records that follow this one are not here: send them."""
+
+    after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +125,9 @@ class Standing:
     begun_with: PartySet
 
 
-Control = Hello | Welcome | Refused | Task | Want | Ready | Offer | Grant | Over | Finished | Standing
+Control = (
+    Hello | Welcome | Refused | Records | WantRecords | Task | Want | Ready | Offer | Grant | Over | Finished | Standing
+)  # fmt: skip
 
 CONTROL = Codec(Control)
 

@@ -11,13 +11,14 @@ from mpc.randomness import SystemRandomness
 from net.collecting import Collecting
 from net.config import CoordinatorConfig, load_consortium, load_family
 from net.control import Finished as TrainingFinished
-from net.control import Ready, Refused, Task, Want
+from net.control import Ready, Refused, Task, Want, WantRecords
 from net.errors import ConfigError, NoResult, TlsError, TooFewParties
 from net.events import ignore
 from net.framing import Kind
 from net.hall import Event, Hall, Joined, Left, Said, listen, nothing
 from net.peer import Peer
 from net.policy import ASSEMBLE, RoundPolicy, gather
+from net.recorder import Concluded, Recorder
 from net.report import Meter, OnReport
 from net.store import read_keys, read_payload, write_whole
 from net.tasks import open_crew, stop_on_sigterm
@@ -81,6 +82,7 @@ class _Coordinator:
         self._epoch: Any = None  # what the last session left to the next one
         keys = read_keys(config.identity)
         self._identity = keys.identity
+        self._recorder = Recorder(config.payload, self._consortium, keys.identity)
         if keys.identity.verify_key != self._consortium.head.verify_key:
             raise ConfigError(f"{config.identity}: not the identity of the coordinator in {config.consortium}")
         try:
@@ -93,6 +95,7 @@ class _Coordinator:
     async def train(self, initial: bytes) -> None:
         stored = await trio.to_thread.run_sync(read_payload, self._path)
         held = await trio.to_thread.run_sync(Held.of, self._workload, initial if stored is None else stored)
+        await self._recorder.read()
         while not held.finished:
             advanced = await self._train_step(held)
             if advanced is None:
@@ -152,7 +155,7 @@ class _Coordinator:
         if hall.stopping or self._contributing(hall.peers) < self._floor:
             return dict(hall.peers)
         self._sessions += 1
-        return await _Asking(hall, self._sessions, held).run(policy)
+        return await _Asking(hall, self._sessions, held, self._recorder).run(policy)
 
     # One session
 
@@ -182,6 +185,9 @@ class _Coordinator:
         )
         outcome = await collecting.run(self._policy)
         self._epoch = server.epoch if isinstance(server, HandsOn) else None
+        following = advanced[0] if advanced else None
+        concluded = Concluded(params, invited, server, outcome, collecting.transcript, held, following)
+        await self._recorder.conclude(concluded, self.hall.peers.values())
         report = meter.report(held.fl_round, server, outcome, everybody)
         self._on_report(report)
         if not isinstance(outcome, Finished):
@@ -199,7 +205,8 @@ class _Coordinator:
 
     def _params(self, held: Held) -> SessionParams:
         consortium, spec = self._consortium, self._workload.spec(held.payload)
-        return consortium.params(consortium.subject(held.digest), spec, SystemRandomness().bytes(32))
+        subject = consortium.subject(held.digest, self._recorder.head.digest)
+        return consortium.params(subject, spec, SystemRandomness().bytes(32))
 
     # The end
 
@@ -209,14 +216,18 @@ class _Coordinator:
         hall, finished = self.hall, TrainingFinished(held.fl_round, held.digest)
         hall.catch_up()
         for peer in hall.peers.values():
+            self._recorder.announce(peer)
             peer.say(finished)
 
         async def answer(event: Event) -> None:
             match event:
                 case Joined(_, peer):
+                    self._recorder.announce(peer)
                     peer.say(finished)
                 case Said(_, peer, Want(payload=held.digest)):
                     peer.post(Kind.PAYLOAD, held.payload)
+                case Said(_, peer, WantRecords(after)):
+                    await self._recorder.give(peer, after)
 
         await gather(
             self._policy.of(ASSEMBLE).patience, hall.next_event, answer, lambda: hall.stopping or not hall.expected
@@ -224,10 +235,11 @@ class _Coordinator:
 
 
 class _Asking:
-    """Gives the task to all who are connected, the payload to those who lack it, and counts who is ready."""
+    """Gives the task to all who are connected, what they lack for it, and counts who is ready."""
 
-    def __init__(self, hall: Hall, session: int, held: Held) -> None:
+    def __init__(self, hall: Hall, session: int, held: Held, recorder: Recorder) -> None:
         self._hall = hall
+        self._recorder = recorder
         self._task = Task(session, held.fl_round, held.digest)
         self._payload = held.payload
         self._ready: dict[PartyId, Peer] = {}
@@ -245,6 +257,7 @@ class _Asking:
     def _ask(self, party: PartyId, peer: Peer) -> None:
         self._ready.pop(party, None)
         self._asked[party] = peer
+        self._recorder.announce(peer)
         peer.say(self._task)
 
     async def _handle(self, event: Event) -> None:
@@ -254,6 +267,8 @@ class _Asking:
             case Left(party, peer) if peer in (self._asked.get(party), self._ready.get(party)):
                 self._asked.pop(party, None)
                 self._ready.pop(party, None)
+            case Said(_, peer, WantRecords(after)):
+                await self._recorder.give(peer, after)
             case Said(party, peer, message) if self._asked.get(party) is peer:
                 self._answered(party, peer, message)
 

@@ -17,6 +17,10 @@ class LedgerError(NetError):
     """A ledger that is damaged, or that another process holds."""
 
 
+class RecordsError(NetError):
+    """A file of records that is damaged, not one at all, or not ours to write."""
+
+
 class TlsError(NetError):
     """A TLS root that cannot be a pin, or a peer that no pin vouches for."""
 

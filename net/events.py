@@ -19,6 +19,7 @@ class Happened(StrEnum):
     ABORTED = "aborted"  # no sum for this party in this session
     ADOPTED = "adopted"  # a payload that others computed: the step before it went on without us
     DECLINED = "declined"  # a task, or a payload, that this party does not take
+    CONTESTED = "contested"  # a record of the coordinator that cannot be believed, or says otherwise than we saw
     FINISHED = "finished"
 
 

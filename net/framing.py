@@ -23,6 +23,7 @@ class Kind(IntEnum):
     MESSAGE = 2  # session number, a protocol message
     UPLOAD = 3  # the same, for a masked input: only after a grant
     PAYLOAD = 4  # a payload, whole
+    RECORD = 5  # the record of a session that is over
 
 
 @dataclass(frozen=True, slots=True)

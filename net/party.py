@@ -16,6 +16,7 @@ import trio
 
 from mpc.field import FieldVector
 from net.answered import Answered
+from net.catching_up import CatchingUp
 from net.config import Address, PartyConfig
 from net.contributing import Contributing
 from net.control import CONTROL_LIMIT, Finished, Grant, Hello, Over, Ready, Reason, Refused, Task, Want, Welcome
@@ -31,11 +32,13 @@ from net.policy import HANDSHAKE_PATIENCE, STOPPING_PATIENCE
 from net.report import OnReport
 from net.store import read_payload, write_whole
 from net.tasks import cancel_when, open_crew, stop_on_sigterm
+from net.witness import Witness
 from net.workload import PAYLOAD_GROWTH, Held, Workload, WorkloadRefused
 from protocols.errors import AbortReason
 from protocols.family import ContributorOf
 from protocols.machine import Aborted, Aggregate, Contributor
 from protocols.machine import Finished as Summed
+from protocols.record import LARGEST_RECORD
 from protocols.session import WIRE, Subject, VectorSpec
 
 log = logging.getLogger("veilsum.party")
@@ -139,6 +142,7 @@ class _Party:
         self.held: Held
         self.was_welcome = False
         self.disagrees = False  # the coordinator held another payload of a step that we have computed ourselves
+        self.witness = Witness(config.payload, member.consortium, member.me, on_event)
         endpoint = member.endpoint([member.consortium.head], server=False)
         self.dialler = Dialler(
             self.address, config.patience, endpoint, member.consortium.name, on_refusal=self._turned_away, stop=stop
@@ -150,6 +154,7 @@ class _Party:
 
     async def take_part(self) -> None:
         await trio.to_thread.run_sync(self.answered.read)
+        await self.witness.read()
         stored = await trio.to_thread.run_sync(read_payload, self.config.payload)
         payload = self._initial if stored is None else stored
         self.held = await trio.to_thread.run_sync(Held.of, self.workload, payload)
@@ -170,7 +175,7 @@ class _Party:
 
     def subject(self, held: Held) -> Subject:
         """What is summed, by what we hold ourselves."""
-        return self.member.consortium.subject(held.digest)
+        return self.member.consortium.subject(held.digest, self.witness.head.digest)
 
     def machine(self, held: Held, spec: VectorSpec) -> Contributor:
         """That of one session, with terms from our own files."""
@@ -202,6 +207,7 @@ class _Conversation:
         self._party = party
         self._taken: Contributing | None = None
         self._wanted: Task | Finished | None = None
+        self._catching_up = CatchingUp(party.witness)
         self._training = trio.Lock()
         self._turn = trio.CancelScope()
         self._send, self._inbox = trio.open_memory_channel[Item](0)
@@ -228,6 +234,7 @@ class _Conversation:
         self._taken = None
         self._turn.cancel()
         self._party.answered.ended(taken.machine)
+        self._party.witness.took_part(taken.witnessed)
 
     async def _greet(self) -> None:
         """Raises NotAdmitted or PartyRefused."""
@@ -242,7 +249,7 @@ class _Conversation:
             raise PartyRefused(f"the coordinator refused us: {answer.text}")
         if not isinstance(answer, Welcome):
             raise FrameError("the first message is no welcome")
-        self._peer.deframer.limits = {Kind.CONTROL: CONTROL_LIMIT}
+        self._peer.deframer.limits = {Kind.CONTROL: CONTROL_LIMIT, Kind.RECORD: LARGEST_RECORD}
         self.welcome = party.was_welcome = True
         party.dialler.welcomed()
         party.on_event(PartyEvent(Happened.CONNECTED))
@@ -306,6 +313,8 @@ class _Conversation:
                 await self._control(read_control(item))
             case Frame(kind=Kind.PAYLOAD):
                 await self._payload_came(item.body)
+            case Frame(kind=Kind.RECORD):
+                await self._control(await self._catching_up.receive(self._peer, item.body))
             case Frame():
                 await self._message(item)
             case _Trained(taken, vector) if taken is self._taken:
@@ -317,6 +326,8 @@ class _Conversation:
 
     async def _control(self, message: object) -> None:
         taken = self._taken
+        if self._catching_up.takes(self._peer, message):
+            return
         match message:
             case Task():
                 await self._task(message)
@@ -345,16 +356,21 @@ class _Conversation:
             await self._conclude()
         if party.stop.is_set():
             return
-        if party.held.digest == task.payload:
+        if self._catching_up.apart is not None:
+            self._decline(task, Reason.OTHER_RECORDS, self._catching_up.apart)
+        elif party.held.digest == task.payload:
             _require_fits(task, party.held)
             await self._take(task, party.held)
         elif self._contradicts(task):
             text = f"the coordinator's payload of step {task.fl_round} is not the one that we computed"
-            self._peer.say(Refused(Reason.OTHER_MODEL, text))
-            self._tell(Happened.DECLINED, task, text)
-            log.warning("%s: we do not train on it", text)
+            self._decline(task, Reason.OTHER_MODEL, text)
         else:
             self._want(task)
+
+    def _decline(self, task: Task, reason: Reason, text: str) -> None:
+        self._peer.say(Refused(reason, text))
+        self._tell(Happened.DECLINED, task, text)
+        log.warning("%s: we do not train on it", text)
 
     def _contradicts(self, what: Task | Finished) -> bool:
         """Whether the coordinator's payload cannot be the one that ours leads to. After that nothing of it is taken."""

@@ -8,6 +8,7 @@ from mpc.field import FieldVector
 from mpc.keys import SigningKey, VerifyKey
 from mpc.randomness import Randomness
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId
+from protocols.evidence import Seen, Statement
 from protocols.inputs import checked_input
 from protocols.kept import ClientFormat
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Caution, Ledger, differencing_key
@@ -65,6 +66,10 @@ class HearsServer(ABC):
     def _opened(self, state: Any) -> bytes | None:
         """The session's name in the ledger, where it is this state that opens it."""
 
+    @abstractmethod
+    def _confirmed(self, state: Any) -> Statement | None:
+        """What we signed of U3, where this state still knows it."""
+
     @classmethod
     def restore(cls, snapshot: bytes, *, identity: SigningKey, rand: Randomness, ledger: Ledger) -> Self:
         """Goes on from `snapshot()`. Parameters and terms come from inside it; randomness is new.
@@ -94,6 +99,12 @@ class HearsServer(ABC):
     def warnings(self) -> tuple[Caution, ...]:
         """What the party should read about the sum that it confirmed, once U3 is fixed. Not in a snapshot."""
         return self._warnings
+
+    @property
+    def seen(self) -> Seen | None:
+        """None before it is invited and after it has ended."""
+        params = getattr(self._state, "params", None)
+        return None if params is None else Seen(params, self._confirmed(self._state))
 
     @property
     def round(self) -> StrEnum:

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 from mpc.keys import SigningKey, VerifyKey
 from mpc.randomness import Randomness
 from protocols.errors import PartyId
+from protocols.evidence import Evidence, Testimony
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Ledger
 from protocols.machine import Collector, Contributor, EpochCollector, Peering
 from protocols.session import SessionParams, Terms, Variant
-from protocols.wire import Codec
+from protocols.wire import Codec, PartySet
 
 
 class ContributorOf(Protocol):
@@ -66,6 +67,12 @@ class EpochCollectorOf(Protocol):
     ) -> EpochCollector: ...
 
 
+class TestimonyOf(Protocol):
+    """Works out what the evidence of a session amounts to. members: of the whole consortium. Raises EvidenceRefused."""
+
+    def __call__(self, params: SessionParams, members: PartySet, evidence: Evidence) -> Testimony: ...
+
+
 class Restore(Protocol):
     """Goes on from a party's last snapshot, as its ledger says that it is. Raises LocalProtocolError."""
 
@@ -95,6 +102,11 @@ def threshold_alone(params: SessionParams, parties: int) -> Mapping[str, int]:
     return {"t": params.threshold_for(parties)}
 
 
+def no_testimony(params: SessionParams, members: PartySet, evidence: Evidence) -> Testimony:
+    """Of a protocol whose machines show nothing."""
+    return Testimony()
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """One protocol, as its drivers see it.
@@ -105,6 +117,7 @@ class Family:
     held_back: a message that is delivered only when the input is set (None: the input is set before `start`).
     contributor, collector: of a protocol with a server. peer: of one without. restore: from a party's last snapshot.
     epoch_collector: the same as collector, where sessions hand on an epoch; the contributor takes `epoch` as well.
+    testimony: for whoever checks the record of a session; of a protocol whose machines show nothing, nothing.
     variants: those that it has. limits: what a network accepts at most, by the session and its number of parties.
     numbers: what follows from these two, for people, by the names of the papers; k: with how many others each party
     shares its secrets. Raises ValueError, with the remedy, where no numbers fit.
@@ -126,3 +139,4 @@ class Family:
     variants: tuple[Variant, ...] = tuple(Variant)
     limits: Callable[[SessionParams, int], Limits] = vector_limits
     numbers: Callable[[SessionParams, int], Mapping[str, int]] = threshold_alone
+    testimony: TestimonyOf = no_testimony

@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from mpc.field import FieldVector
 from protocols.errors import AbortReason, DropReason, PartyId
+from protocols.evidence import Evidence, Seen
 from protocols.ledger import Caution, Ledger
 
 
@@ -124,12 +125,30 @@ class Contributor(Machine, Protocol):
         """The encoded vector, once, before the message that needs it is delivered."""
 
 
+@runtime_checkable
+class Witness(Protocol):
+    """A contributor that hears a server, so that its party can hold the server's record against what it saw itself."""
+
+    @property
+    def seen(self) -> Seen | None:
+        """None before it is invited. Read while it runs: what has ended may have forgotten it."""
+
+
 class Collector(Machine, Protocol):
     """A machine that gathers the others' answers and knows who was dropped, where and why."""
 
     @property
     def dropped(self) -> Mapping[PartyId, tuple[StrEnum, DropReason]]:
         """Party -> (round in which it was lost, why)."""
+
+
+@runtime_checkable
+class GivesEvidence(Protocol):
+    """A machine that can show what its session was: all of ours that know who was dropped."""
+
+    @property
+    def evidence(self) -> Evidence:
+        """As far as the session came; all of it when it is over."""
 
 
 @runtime_checkable

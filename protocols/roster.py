@@ -155,15 +155,16 @@ class Consortium:
         """The members that aggregate and contribute nothing; empty where each does both."""
         return frozenset(PartyId(place) for place, card in enumerate(self.members) if card.name in self.aggregators)
 
-    def subject(self, model: bytes) -> Subject:
-        """What a sum is about, by this file and by the model that a side hashed itself."""
+    def subject(self, model: bytes, last_record: bytes = NO_RECORD) -> Subject:
+        """What a sum is about, by this file, by the model that a side hashed itself, and by the last record that it
+        holds."""
         return Subject(
             consortium=self.digest,
             version=self.version,
             coordinator=NO_COORDINATOR if self.coordinator is None else self.coordinator.verify_key.raw,
             model=model,
             config=self.config_digest,
-            last_record=NO_RECORD,
+            last_record=last_record,
         )
 
     def params(self, subject: Subject, spec: VectorSpec, nonce: bytes) -> SessionParams:

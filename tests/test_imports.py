@@ -26,7 +26,7 @@ LIVES_IN = {
     "msgpack": ("protocols/wire.py",),
     "trio": ("net",),
     "anyio": ("fl_integration/waiting.py",),
-    "sqlite3": ("net/store.py",),
+    "sqlite3": ("net/records.py",),
     "filelock": ("net/ledger_file.py",),
     "tomlkit": ("net/config.py", "simulations/scenario.py"),
     "matplotlib": ("simulations/figures.py",),

@@ -10,7 +10,7 @@ from typing import Annotated
 import click
 import typer
 
-from veilsum.commands import advise, attack, bench, consortium, identity, processes, scoring, simulate, trial
+from veilsum.commands import advise, attack, bench, consortium, identity, processes, scoring, simulate, trial, verify
 from veilsum.demo.options import Model, Options, OwnData, Protocol, Variant
 from veilsum.errors import Fault, WrongUsage
 
@@ -31,6 +31,7 @@ app.add_typer(processes.coordinator, name="coordinator")
 app.add_typer(processes.party, name="party")
 app.command()(processes.check)
 app.command()(scoring.predict)
+app.command()(verify.verify)
 app.command()(advise.advise)
 app.command()(trial.trial)
 app.command()(simulate.simulate)

@@ -104,6 +104,7 @@ _TEXTS: Final = {
     Happened.ABORTED: "no sum: {text}",
     Happened.ADOPTED: "{text}",
     Happened.DECLINED: "not taken: {text}",
+    Happened.CONTESTED: "a record of the coordinator is contested, and kept as evidence: {text}",
     Happened.FINISHED: "the training is finished, the model is in {model}",
 }
 

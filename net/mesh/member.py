@@ -29,6 +29,7 @@ from net.mesh.calling import Calling
 from net.mesh.session import MeshSession
 from net.peer import Peer, in_frame
 from net.policy import ASSEMBLE, HANDSHAKE_PATIENCE, SETTLING, gather
+from net.recorder import Concluded, Recorder
 from net.report import Meter, OnReport
 from net.store import read_payload, write_whole
 from net.tasks import open_crew
@@ -37,7 +38,8 @@ from protocols.errors import AbortReason, LocalProtocolError, PartyId
 from protocols.family import PeerOf
 from protocols.machine import Aborted, Outcome
 from protocols.machine import Finished as Summed
-from protocols.session import Subject, agreed_nonce, smallest_cohort
+from protocols.session import SessionParams, Subject, agreed_nonce, smallest_cohort
+from protocols.transcript import Transcript
 from protocols.wire import PartySet
 
 MOST_ATTEMPTS: Final = 2**31
@@ -142,6 +144,7 @@ class _Member:
         self._floor = smallest_cohort(member.consortium.colluding)
         self.others = [card for at, card in enumerate(member.consortium.members) if at != member.me]
         cards = member.consortium.members
+        self._recorder = Recorder(config.payload, member.consortium, member.keys.identity)
         self.addresses: Mapping[PartyId, Address] = {at: place.peers[cards[at].name] for at in _dialled(member)}
         endpoint = member.endpoint(self.others, server=True)
         self.hall = Hall(member.consortium, endpoint, role="member", me=member.me)
@@ -160,6 +163,7 @@ class _Member:
 
     async def load(self, initial: bytes) -> None:
         await trio.to_thread.run_sync(self._answered.read)
+        await self._recorder.read()
         stored = await trio.to_thread.run_sync(read_payload, self._path)
         payload = initial if stored is None else stored
         await self._hold(await trio.to_thread.run_sync(Held.of, self._workload, payload))
@@ -394,8 +398,9 @@ class _Member:
     async def _hold_session(self, peers: dict[PartyId, Peer]) -> None:
         vector, self._vector = self._vector, None
         assert vector is not None
-        fl_round = self._held.fl_round
-        session = await self._session(peers)
+        held = self._held
+        params = await trio.to_thread.run_sync(self._params)
+        session = self._session(peers, params)
         self._announce(self._attempt, frozenset(peers) | {self._member.me})
         early = [one for one in self._early if one.session == session.number]
         self._early = [one for one in self._early if one.session != session.number]
@@ -407,22 +412,30 @@ class _Member:
             return
         self._past = session if isinstance(outcome, Summed) else None
         concluded = await self._conclude(outcome)
-        self._hooks.on_report(meter.report(fl_round, session.machine, concluded, self.hall.everybody))
+        following = self._held if isinstance(concluded, Summed) else None
+        kept = Concluded(
+            params, self.hall.everybody | {self._member.me}, session.machine, concluded, Transcript(), held, following
+        )
+        await self._recorder.conclude(kept, ())
+        self._hooks.on_report(meter.report(held.fl_round, session.machine, concluded, self.hall.everybody))
 
-    async def _session(self, peers: Mapping[PartyId, Peer]) -> MeshSession:
-        member, held, subject = self._member, self._held, self._subject
-        spec = await trio.to_thread.run_sync(self._workload.spec, held.payload)
-        nonce = agreed_nonce(member.consortium.digest, held.digest, self._attempt)
-        make = partial(self._make, params=member.consortium.params(subject, spec, nonce))
+    def _params(self) -> SessionParams:
+        consortium, held = self._member.consortium, self._held
+        nonce = agreed_nonce(consortium.digest, held.digest, self._attempt)
+        return consortium.params(self._subject, self._workload.spec(held.payload), nonce)
+
+    def _session(self, peers: Mapping[PartyId, Peer], params: SessionParams) -> MeshSession:
+        member, held = self._member, self._held
+        terms = member.terms(params.subject, params.spec)
         machine = self._answered.machine(
-            make, member.me, member.keys.identity, member.terms(subject, spec), held.payload
+            partial(self._make, params=params), member.me, member.keys.identity, terms, held.payload
         )
         return MeshSession(
             member.family,
             Driven(machine, held.fl_round, self._answered.keep),
             machine,
             held.fl_round,
-            int.from_bytes(nonce[:4], "big"),
+            int.from_bytes(params.nonce[:4], "big"),
             peers,
             self.hall,
             self._floor,

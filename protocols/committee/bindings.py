@@ -13,6 +13,7 @@ from mpc.keys import AgreementKey, AgreementSecret, ChannelKey, SigningKey, Veri
 from mpc.prg import Seed
 from protocols.committee.messages import AdvertiseKey, Card, Committee, Offer, Receipt, Result
 from protocols.errors import PartyId
+from protocols.evidence import Statement
 from protocols.wire import PartySet, bitmap
 
 NOISE = "committee noise"
@@ -141,12 +142,16 @@ def verify_values(identity: VerifyKey, agreed: bytes, values: bytes, signature: 
 
 
 def sign_certificate(identity: SigningKey, invite: bytes, agreed: bytes, included: PartySet) -> bytes:
-    """Under I as well, so that a client, which was not shown the receipts, can check it."""
-    return identity.sign("committee certificate", invite, agreed, bitmap(included))
+    return identity.sign(*certified(invite, agreed, included))
 
 
 def verify_certificate(identity: VerifyKey, invite: bytes, agreed: bytes, included: PartySet, signature: bytes) -> None:
-    identity.verify(signature, "committee certificate", invite, agreed, bitmap(included))
+    identity.verify(signature, *certified(invite, agreed, included))
+
+
+def certified(invite: bytes, agreed: bytes, included: PartySet) -> Statement:
+    """Under I as well, so that a client, which was not shown the receipts, can check it."""
+    return "committee certificate", invite, agreed, bitmap(included)
 
 
 def sign_sum(identity: SigningKey, agreed: bytes, included: PartySet, share: bytes) -> bytes:

@@ -22,7 +22,7 @@ from mpc.prg import Seed
 from protocols.committee.bindings import CHALLENGE
 from protocols.committee.numbers import Numbers
 from protocols.errors import PartyId
-from protocols.secagg.unmasking import Dispute
+from protocols.evidence import Dispute
 from protocols.wire import PartySet
 
 Bits = npt.NDArray[np.bool_]

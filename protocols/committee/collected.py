@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from protocols.committee.messages import AdvertiseKey, Receipt, Round
 from protocols.errors import DropReason, PartyId
-from protocols.secagg.unmasking import Dispute
+from protocols.evidence import Dispute, Evidence
 from protocols.wire import PartySet
 
 NOBODY: PartySet = frozenset()
@@ -22,7 +22,8 @@ class Loss:
 class ServerState:
     """All that the server knows, in types that travel. A contribution is sent on and leaves its digest.
 
-    committee, candidates: fixed by the receipts. included: U, by the check values. values, sums: packed.
+    committee, candidates: fixed by the receipts. included: U, by the check values. values, sums: packed. left: what the
+    session showed of itself, once it is over.
     """
 
     round: Round = Round.ADVERTISE
@@ -43,3 +44,4 @@ class ServerState:
     sums: dict[PartyId, bytes] = field(default_factory=dict)
     disputes: tuple[Dispute, ...] = ()
     named: PartySet = NOBODY
+    left: Evidence | None = None

@@ -6,6 +6,7 @@ from protocols.committee.member import Member
 from protocols.committee.messages import CODEC, Card, Contribution, Round, SumShare
 from protocols.committee.numbers import PROTOCOL, Numbers, numbers_of
 from protocols.committee.server import Server
+from protocols.committee.testimony import testimony
 from protocols.errors import PartyId
 from protocols.family import Family, Limits
 from protocols.session import SessionParams, Variant
@@ -50,4 +51,5 @@ COMMITTEE: Final = Family(
     variants=(Variant.ACTIVE,),
     limits=_limits,
     numbers=_numbers,
+    testimony=testimony,
 )

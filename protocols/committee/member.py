@@ -43,6 +43,7 @@ from protocols.committee.states import (
 )
 from protocols.committee.view import View, servers_signature
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.evidence import Seen
 from protocols.inputs import checked_input
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Caution, Ledger, contribution_key, differencing_key
 from protocols.machine import Aborted, Aggregate, Envelope, Finished, Outcome
@@ -117,6 +118,16 @@ class Member:
     def warnings(self) -> tuple[Caution, ...]:
         """What an aggregator's party should read about the sum that it certified. Not in a snapshot."""
         return self._warnings
+
+    @property
+    def seen(self) -> Seen | None:
+        """None before it is invited."""
+        params, state = self._now.params, self._now.aggregator
+        if params is None:
+            return None
+        if not isinstance(state, AwaitingCertificate | Answered):
+            return Seen(params, None)
+        return Seen(params, bindings.certified(params.digest, state.agreed, state.included))
 
     @property
     def round(self) -> Round:

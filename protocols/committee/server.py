@@ -38,8 +38,8 @@ from protocols.committee.messages import (
 from protocols.committee.numbers import NoCommittee, numbers_of
 from protocols.committee.view import check_key
 from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.evidence import Dispute, Evidence
 from protocols.machine import Aborted, Aggregate, Envelope, Finished, Outcome
-from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams
 from protocols.wire import PartySet
 
@@ -100,6 +100,21 @@ class Server:
     def disputes(self) -> frozenset[Dispute]:
         """Shares that their aggregator says it does not hold, or that fit no polynomial: of whom, held by whom."""
         return frozenset(self._state.disputes)
+
+    @property
+    def evidence(self) -> Evidence:
+        """Of what came so far, and when the session is over. u1: the committee. u2: who contributed."""
+        state = self._state
+        return state.left or Evidence(
+            u1=frozenset(state.keys),
+            u2=frozenset(state.envelopes),
+            u3=state.included,
+            u4=frozenset(state.certificate) if state.round is Round.SUM else NOBODY,
+            u5=frozenset(state.sums),
+            foundation=state.agreed,
+            confirmations=dict(state.certificate),
+            disputes=state.disputes,
+        )
 
     @property
     def named(self) -> PartySet:
@@ -395,7 +410,7 @@ class Server:
         self._state.disputes = (*self._state.disputes, *found)
 
     def _end(self, outcome: Outcome) -> list[Envelope]:
-        """Whatever is left of the members' answers goes, and everybody who still listens is told."""
+        """Of the members' answers what is evidence stays; everybody who still listens is told."""
         state = self._state
         if isinstance(outcome, Aborted):
             told = self._tell(self._invited, Abort(outcome.reason))
@@ -406,7 +421,12 @@ class Server:
             result = Result(state.included, state.agreed, certificate, signature, vector)
             told = self._tell(self._invited, result)
         self._state = ServerState(
-            Round.DONE, lost=state.lost, included=state.included, disputes=state.disputes, named=state.named
+            Round.DONE,
+            lost=state.lost,
+            included=state.included,
+            disputes=state.disputes,
+            named=state.named,
+            left=self.evidence,
         )
         self._outcome = outcome
         return told

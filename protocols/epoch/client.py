@@ -20,6 +20,7 @@ from protocols.epoch.epochs import ClientEpoch
 from protocols.epoch.messages import AdvertiseKeys, Message, Roster, RoundStart, ShareKeys, single_keys
 from protocols.epoch.states import AwaitingInvitation, AwaitingRoster, AwaitingShares, AwaitingStart, State
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.evidence import Seen
 from protocols.inputs import checked_input
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Caution, Ledger, differencing_key
 from protocols.machine import Aborted, Envelope, Outcome
@@ -112,6 +113,14 @@ class Client:
     @property
     def warnings(self) -> tuple[Caution, ...]:
         return self._now.warnings if isinstance(self._now, SingleClient) else ()
+
+    @property
+    def seen(self) -> Seen | None:
+        """None before it is invited and after it has ended."""
+        if isinstance(self._now, SingleClient):
+            return self._now.seen
+        params = getattr(self._now, "params", None)
+        return None if params is None else Seen(params, None)
 
     @property
     def round(self) -> StrEnum:

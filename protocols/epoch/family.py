@@ -6,6 +6,7 @@ from typing import Final
 from protocols.epoch.client import Client
 from protocols.epoch.messages import CODEC, RoundStart
 from protocols.epoch.server import Server, most_rounds
+from protocols.epoch.testimony import testimony
 from protocols.family import Family, threshold_alone
 from protocols.messages import MaskedInput, Round
 from protocols.secagg.family import SECAGG
@@ -33,4 +34,5 @@ EPOCHS: Final = Family(
     restore_collector=Server.restore,
     variants=(Variant.ACTIVE,),
     numbers=_numbers,
+    testimony=testimony,
 )

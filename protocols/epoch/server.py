@@ -4,6 +4,7 @@ Once the round has started it is `protocols/secagg`'s server, which knows D_r as
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -12,14 +13,15 @@ from protocols.epoch import bindings, snapshots
 from protocols.epoch.epochs import ServerEpoch
 from protocols.epoch.gathering import SetUp, unexpected
 from protocols.epoch.messages import AdvertiseKeys, Roster, RoundStart, ShareKeys
+from protocols.epoch.testimony import founded
 from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId
+from protocols.evidence import Dispute, Evidence
 from protocols.machine import Envelope, Outcome
 from protocols.messages import Abort, Invitation, Round
 from protocols.messages import AdvertiseKeys as SingleKeys
 from protocols.messages import ShareKeys as SingleShares
 from protocols.secagg.collected import Loss, ServerState
 from protocols.secagg.server import Server as SingleServer
-from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Variant
 from protocols.wire import LARGEST_TREE, PartySet
 
@@ -111,6 +113,13 @@ class Server:
     @property
     def disputes(self) -> frozenset[Dispute]:
         return self._now.disputes if isinstance(self._now, SingleServer) else frozenset()
+
+    @property
+    def evidence(self) -> Evidence:
+        """Of the round; nothing before it has started."""
+        if self._epoch is None or not isinstance(self._now, SingleServer):
+            return Evidence()
+        return replace(self._now.evidence, foundation=founded(self._epoch.digest, self._epoch.number))
 
     @property
     def waiting_for(self) -> PartySet:

@@ -7,19 +7,17 @@ dealer gives does not depend on who else gives. From Dealers on everything is bo
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
-from mpc.hashing import Part, digest, kdf
+from mpc.hashing import digest, kdf
 from mpc.keys import AgreementKey, AgreementSecret, ChannelKey, agree_channel
 from mpc.prg import Seed
 from protocols.errors import PartyId
+from protocols.evidence import Statement
 from protocols.lightsecagg.messages import AdvertiseKey
 from protocols.session import SessionParams
 from protocols.wire import PartySet, bitmap
 
 MASK_LABEL = "lightsecagg mask"
 NOISE_LABEL = "lightsecagg noise"
-
-Statement = tuple[str, *tuple[Part, ...]]
-"""What a signature is over: a label that no other statement has, a digest, and a body."""
 
 
 def open_session(params: SessionParams, own: AdvertiseKey) -> bytes:

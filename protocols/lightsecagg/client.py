@@ -14,8 +14,8 @@ from mpc.prg import SEED_BYTES, Seed
 from mpc.sealing import SEAL_OVERHEAD, SealBroken, open_sealed, seal
 from protocols.contributor import HearsServer
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.evidence import Statement
 from protocols.lightsecagg import bindings, coding, snapshots
-from protocols.lightsecagg.bindings import Statement
 from protocols.lightsecagg.messages import (
     Abort,
     AdvertiseKey,
@@ -62,6 +62,13 @@ class Client(HearsServer):
 
     def _opened(self, state: State) -> bytes | None:
         return bindings.open_session(state.params, state.own) if isinstance(state, AwaitingRoster) else None
+
+    def _confirmed(self, state: State) -> Statement | None:
+        match state:
+            case AwaitingConfirmations() | AwaitingResult() if self._active:
+                return bindings.confirmation(state.shared, state.u3)
+            case _:
+                return None
 
     def _step(self, state: State, message: Message) -> Step:
         """The table of transitions. What is not in it is refused."""

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from mpc.field import FieldVector
 from protocols.errors import DropReason, PartyId
+from protocols.evidence import Dispute
 from protocols.lightsecagg.messages import AdvertiseKey, Round
 from protocols.machine import Outcome
-from protocols.secagg.unmasking import Dispute
 from protocols.wire import PartySet
 
 NOBODY: PartySet = frozenset()

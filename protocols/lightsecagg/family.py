@@ -8,6 +8,7 @@ from protocols.lightsecagg.client import Client
 from protocols.lightsecagg.messages import CODEC, AggregatedPiece, Dealers, MaskedInput, Piece, Round
 from protocols.lightsecagg.numbers import PROTOCOL, numbers
 from protocols.lightsecagg.server import Server
+from protocols.lightsecagg.testimony import testimony
 from protocols.session import SessionParams, Variant
 
 
@@ -34,4 +35,5 @@ LIGHTSECAGG: Final = Family(
     collector=Server,
     restore_collector=Server.restore,
     numbers=_numbers,
+    testimony=testimony,
 )

@@ -13,8 +13,8 @@ from mpc.keys import AgreementKey, BadSignature, KeyRefused, SigningKey, VerifyK
 from mpc.sealing import SEAL_OVERHEAD
 from mpc.shamir import TooManyErrors
 from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.evidence import Dispute, Evidence, Statement
 from protocols.lightsecagg import bindings, coding, snapshots
-from protocols.lightsecagg.bindings import Statement
 from protocols.lightsecagg.collected import NOBODY, Loss, ServerState
 from protocols.lightsecagg.messages import (
     Abort,
@@ -35,8 +35,8 @@ from protocols.lightsecagg.messages import (
     Survivors,
 )
 from protocols.lightsecagg.numbers import Numbers, Unworkable, numbers
+from protocols.lightsecagg.testimony import founded
 from protocols.machine import Aborted, Aggregate, Envelope, Finished, Outcome
-from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Variant
 from protocols.wire import PartySet
 
@@ -78,6 +78,17 @@ class Server:
     @property
     def disputes(self) -> frozenset[Dispute]:
         return frozenset(self._state.disputes)
+
+    @property
+    def evidence(self) -> Evidence:
+        """Of what came so far, and when the session is over."""
+        state = self._state
+        return Evidence(
+            state.u1, state.u2, state.u3, state.u4, state.u5,
+            foundation=founded(state.keys[client] for client in sorted(state.u1)) if state.u1 else b"",
+            confirmations=dict(state.confirmations),
+            disputes=tuple(sorted(state.disputes, key=lambda one: (one.dealer, one.holder))),
+        )  # fmt: skip
 
     @property
     def unfitting(self) -> PartySet:
@@ -380,7 +391,7 @@ class Server:
         return list(enumerate(sorted(self._state.u1)))
 
     def _end(self, outcome: Outcome) -> list[Envelope]:
-        """Whatever is left of the clients' answers goes, and everybody who still listens is told."""
+        """Of the clients' answers what is evidence stays; everybody who still listens is told."""
         state = self._state
         if isinstance(outcome, Aborted):
             told = self._tell(self._invited, Abort(outcome.reason, None))
@@ -390,7 +401,8 @@ class Server:
             told = self._tell(state.u5, Result(state.u3, signature, vector))
         self._state = ServerState(
             Round.DONE, state.session, state.shared, state.u1, state.u2, state.u3, state.u4, state.u5,
-            lost=state.lost, disputes=state.disputes, unfitting=state.unfitting, outcome=outcome,
+            lost=state.lost, keys={client: state.keys[client] for client in sorted(state.u1)},
+            confirmations=state.confirmations, disputes=state.disputes, unfitting=state.unfitting, outcome=outcome,
         )  # fmt: skip
         return told
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from mpc.keys import VerifyKey
 from protocols.errors import PartyId
+from protocols.evidence import Dispute
 from protocols.kept import AbortedRecord, ClientFormat, FinishedRecord, end_outcome, end_record, unpack
 from protocols.lightsecagg import states
 from protocols.lightsecagg.collected import Loss, ServerState
 from protocols.lightsecagg.messages import AdvertiseKey, Digest, Round
-from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Terms
 from protocols.standing import Standing
 from protocols.wire import Codec, PartySet

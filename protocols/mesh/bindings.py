@@ -13,6 +13,7 @@ from mpc.hashing import Part, digest
 from mpc.keys import AgreementKey, AgreementSecret, ChannelKey, SigningKey, VerifyKey, agree_channel
 from mpc.prg import Seed
 from protocols.errors import PartyId
+from protocols.evidence import Statement
 from protocols.mesh.messages import (
     CODEC,
     ExplicitShare,
@@ -83,14 +84,20 @@ def signed_hash(vector: Vector) -> Signed:
 def sign(identity: SigningKey, invite: bytes, message: M) -> M:
     """The message, signed; whatever stood in its `signature` is replaced."""
     signed: Any = message  # every class of the union but Fetch, Result, Equivocation and Abort has the field
-    made: M = replace(signed, signature=identity.sign(_label(type(message)), invite, *_body(message)))
+    made: M = replace(signed, signature=identity.sign(*statement(invite, message)))
     return made
 
 
 def verify(identity: VerifyKey, invite: bytes, message: Message) -> None:
     """Raises BadSignature. For a class that has a signature."""
     signature: bytes = message.signature  # type: ignore[union-attr]
-    identity.verify(signature, _label(type(message)), invite, *_body(message))
+    identity.verify(signature, *statement(invite, message))
+
+
+def statement(invite: bytes, message: Message) -> Statement:
+    """What its signature is over. For a class that has one."""
+    parts: tuple[Part, ...] = invite, *_body(message)
+    return _label(type(message)), *parts
 
 
 def verify_hash(identity: VerifyKey, invite: bytes, of: Round, under: bytes, party: PartyId, signed: Signed) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 from protocols.family import Family, Limits, vector_limits
 from protocols.mesh.messages import CODEC, ExplicitShare, PartialSum, Round
 from protocols.mesh.peer import PROTOCOL, Peer
+from protocols.mesh.testimony import testimony
 from protocols.session import SessionParams, Variant
 
 
@@ -31,4 +32,5 @@ MESH: Final = Family(
     peer=Peer,
     variants=(Variant.ACTIVE,),
     limits=_limits,
+    testimony=testimony,
 )

@@ -14,6 +14,7 @@ from mpc.hashing import digest
 from mpc.keys import SigningKey
 from mpc.randomness import Randomness
 from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.evidence import Dispute, Evidence
 from protocols.inputs import checked_input
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Caution, Ledger, differencing_key
 from protocols.machine import Aborted, Envelope, Outcome
@@ -36,7 +37,6 @@ from protocols.mesh.states import (
 )
 from protocols.mesh.steps import Steps, peers_of
 from protocols.mesh.view import View
-from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Terms, Variant, domain
 from protocols.wire import PartySet
 
@@ -116,6 +116,12 @@ class Peer(Steps):
     def disputes(self) -> frozenset[Dispute]:
         """Shares that did not rebuild what their dealer committed to: of whom, held by whom."""
         return self._now.disputes
+
+    @property
+    def evidence(self) -> Evidence:
+        """As it shows itself here: of what came so far, and when the session is over."""
+        disputes = sorted(self._now.disputes, key=lambda one: (one.dealer, one.holder))
+        return replace(self._now.evidence, disputes=tuple(disputes))
 
     @property
     def outcome(self) -> Outcome | None:

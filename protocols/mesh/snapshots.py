@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from mpc.field import FieldError, FieldVector
 from protocols.errors import PartyId, WireError
+from protocols.evidence import Dispute, Evidence
 from protocols.kept import AbortedRecord, FinishedRecord, end_outcome, end_record
 from protocols.mesh import states
 from protocols.mesh.fetching import Asked, Early
 from protocols.mesh.messages import CODEC, Digest, Equivocation
 from protocols.mesh.view import Loss
-from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Terms
 from protocols.wire import Codec
 
@@ -23,7 +23,8 @@ class Now:
     """All of a peer that changes. It is replaced as a whole, so that a refused message leaves the one before.
 
     early: messages of rounds that we have not reached, one of a kind from each. asked: what we asked whom to send.
-    session: its name in the party's ledger, from `start` on. seq: how many calls changed anything since.
+    session: its name in the party's ledger, from `start` on. seq: how many calls changed anything since. evidence:
+    disputes apart.
     """
 
     state: states.State
@@ -35,6 +36,7 @@ class Now:
     asked: tuple[Asked, ...] = ()
     session: bytes | None = None
     seq: int = 0
+    evidence: Evidence = field(default_factory=Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class PeerRecord:
     asked: tuple[Asked, ...]
     session: Digest | None
     seq: int
+    evidence: Evidence
 
 
 _PEER = Codec(PeerRecord, own=True)
@@ -81,7 +84,7 @@ def dump(me: PartyId, terms: Terms, params: SessionParams, key: bytes, now: Now)
             now.lost, now.named,
             tuple(sorted(now.disputes, key=lambda dispute: (dispute.dealer, dispute.holder))),
             tuple(EarlyRecord(sender, CODEC.encode(message)) for sender, message in now.early),
-            now.asked, now.session, now.seq,
+            now.asked, now.session, now.seq, now.evidence,
         )
     )  # fmt: skip
 
@@ -106,4 +109,5 @@ def load(snapshot: bytes) -> tuple[PeerRecord, Now]:
         record.asked,
         record.session,
         record.seq,
+        record.evidence,
     )

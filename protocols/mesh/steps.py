@@ -12,6 +12,7 @@ from typing import Any
 from mpc.keys import SigningKey
 from mpc.randomness import Randomness
 from protocols.errors import AbortReason, DropReason, PartyId, PeerMisbehaved
+from protocols.evidence import Dispute
 from protocols.ledger import Caution, Ledger
 from protocols.machine import Aborted, Envelope
 from protocols.mesh import bindings, certifying, fetching, opening, recovering, summing
@@ -54,8 +55,8 @@ from protocols.mesh.states import (
     Shared,
     State,
 )
+from protocols.mesh.testimony import gathered
 from protocols.mesh.view import Equivocated, Loss, View, require_members, require_under
-from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Terms
 from protocols.wire import PartySet
 
@@ -128,6 +129,7 @@ class Steps:
         self._now = replace(self._now, state=state)
         self._out += envelopes
         if moved:
+            self._now = replace(self._now, evidence=gathered(self._now.evidence, state, self._me))
             early, self._now = self._now.early, replace(self._now, early=())
             for sender, message in early:
                 self._take_again(sender, message)

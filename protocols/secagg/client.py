@@ -17,6 +17,7 @@ from mpc.randomness import Randomness
 from protocols import masking
 from protocols.contributor import HearsServer
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.evidence import Statement
 from protocols.ledger import Ledger
 from protocols.machine import Aborted, Aggregate, Finished
 from protocols.messages import (
@@ -91,6 +92,13 @@ class Client(HearsServer):
 
     def _opened(self, state: State) -> bytes | None:
         return bindings.open_session(state.params, state.own) if isinstance(state, AwaitingRoster) else None
+
+    def _confirmed(self, state: State) -> Statement | None:
+        match state:
+            case AwaitingConfirmations() | Revealed() | AwaitingResult() if state.params.variant is Variant.ACTIVE:
+                return bindings.confirmation(state.shared, state.u3)
+            case _:
+                return None
 
     def _step(self, state: State, message: Any) -> tuple[State, list[Any]]:
         after, answer = self._take(state, message)

@@ -6,9 +6,9 @@ from enum import StrEnum
 
 from mpc.field import FieldVector
 from protocols.errors import DropReason, PartyId
+from protocols.evidence import Dispute
 from protocols.machine import Outcome
 from protocols.messages import AdvertiseKeys, MaskKeyReveal, Reveal, Round, ShareKeys
-from protocols.secagg.unmasking import Dispute
 from protocols.wire import PartySet
 
 NOBODY: PartySet = frozenset()

@@ -6,6 +6,7 @@ from protocols.family import Family
 from protocols.messages import CODEC, DeliverShares, MaskedInput, Round
 from protocols.secagg.client import Client
 from protocols.secagg.server import Server
+from protocols.secagg.testimony import testimony
 from protocols.session import Variant
 
 
@@ -27,4 +28,5 @@ SECAGG: Final = Family(
     restore=Client.restore,
     collector=Server,
     restore_collector=Server.restore,
+    testimony=testimony,
 )

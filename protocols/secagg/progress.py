@@ -7,11 +7,12 @@ from typing import ClassVar, Generic, TypeVar
 
 from mpc.keys import VerifyKey
 from protocols.errors import DropReason, PartyId
+from protocols.evidence import Dispute, Evidence
 from protocols.machine import Outcome
 from protocols.messages import Round
 from protocols.secagg.collected import NOBODY, ServerState
 from protocols.secagg.neighbours import CompleteGraph, Graph
-from protocols.secagg.unmasking import Dispute
+from protocols.secagg.testimony import founded
 from protocols.session import SessionParams, Variant
 from protocols.wire import PartySet
 
@@ -57,6 +58,22 @@ class Progress(Generic[R]):
     @property
     def disputes(self) -> frozenset[Dispute]:
         return frozenset(self._state.disputes)
+
+    @property
+    def evidence(self) -> Evidence:
+        """Of what came so far, and when the session is over."""
+        state = self._state
+        return Evidence(
+            state.u1, state.u2, state.u3, state.u4, state.u5,
+            foundation=self._foundation if state.u1 else b"",
+            confirmations=dict(state.confirmations),
+            disputes=tuple(sorted(state.disputes, key=lambda one: (one.dealer, one.holder))),
+        )  # fmt: skip
+
+    @property
+    def _foundation(self) -> bytes:
+        """Of D, once U1 is fixed."""
+        return founded(self._state.keys[client] for client in sorted(self._state.u1))
 
     @property
     def u1(self) -> PartySet:

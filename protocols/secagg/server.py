@@ -12,6 +12,7 @@ from mpc.field import FieldError
 from mpc.keys import AgreementKey, BadSignature, KeyRefused, SigningKey, VerifyKey
 from mpc.prg import Seed
 from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.evidence import Dispute
 from protocols.machine import Aborted, Aggregate, Envelope, Finished, Outcome
 from protocols.messages import (
     Abort,
@@ -39,7 +40,7 @@ from protocols.secagg import bindings, snapshots
 from protocols.secagg.collected import Loss, ServerState
 from protocols.secagg.progress import Progress, R
 from protocols.secagg.shares import unpack_shares
-from protocols.secagg.unmasking import Dispute, LeafSeeds, Shares, Transcript, UnmaskFailed
+from protocols.secagg.unmasking import LeafSeeds, Shares, Transcript, UnmaskFailed
 from protocols.session import SessionParams
 from protocols.wire import PartySet, bitmap
 
@@ -347,7 +348,7 @@ class Aggregator(Progress[R]):
         return self._end(Finished(Aggregate(total[: spec.length], state.u3)))
 
     def _end(self, outcome: Outcome) -> list[Envelope]:
-        """Whatever is left of the clients' answers goes, and everybody who still listens is told."""
+        """Of the clients' answers what is evidence stays; everybody who still listens is told."""
         state = self._state
         if isinstance(outcome, Aborted):
             told = self._tell(self._invited, Abort(outcome.reason, None))
@@ -359,7 +360,8 @@ class Aggregator(Progress[R]):
             told = self._tell(state.u5, Result(state.u3, signature, vector))
         self._state = type(state)(
             Round.DONE, state.session, state.shared, state.u1, state.u2, state.u3, state.u4, state.u5,
-            lost=state.lost, fallback_for=state.fallback_for, disputes=state.disputes, outcome=outcome,
+            lost=state.lost, keys=_of(state.keys, state.u1), confirmations=state.confirmations,
+            fallback_for=state.fallback_for, disputes=state.disputes, outcome=outcome,
         )  # fmt: skip
         return told
 

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 from mpc.keys import VerifyKey
 from protocols.errors import DropReason, PartyId, WireError
+from protocols.evidence import Dispute
 from protocols.kept import AbortedRecord, ClientFormat, FinishedRecord, end_outcome, end_record, unpack
 from protocols.messages import AdvertiseKeys, FallbackShares, Round, ShareKeys, UnmaskShares
 from protocols.secagg import states
 from protocols.secagg.collected import Loss, ServerState
-from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Terms
 from protocols.standing import Standing
 from protocols.wire import Codec, PartySet

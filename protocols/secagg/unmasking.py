@@ -14,6 +14,7 @@ from mpc.keys import AgreementKey, AgreementSecret
 from mpc.prg import Seed
 from protocols import masking
 from protocols.errors import PartyId
+from protocols.evidence import Dispute
 from protocols.messages import AdvertiseKeys, Commitment
 from protocols.rebuilding import NothingFits, rebuild
 from protocols.secagg import bindings
@@ -25,15 +26,6 @@ from protocols.wire import PartySet
 Shares = Mapping[PartyId, bytes]  # by holder
 LeafSeeds = dict[PartyId, dict[PartyId, Seed]]  # dropped -> survivor -> seed
 Fits = Callable[[PartyId, FieldVector], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Dispute:
-    """What `holder` has, or says it has, of a secret of `dealer` does not fit. One of the two is at fault, or whoever
-    carried it; which, is open."""
-
-    dealer: PartyId
-    holder: PartyId
 
 
 class UnmaskFailed(Exception):

@@ -9,6 +9,7 @@ from protocols.secagg_plus.client import Client
 from protocols.secagg_plus.degrees import graph_for
 from protocols.secagg_plus.messages import CODEC, MaskedInput, Round
 from protocols.secagg_plus.server import Server
+from protocols.secagg_plus.testimony import testimony
 from protocols.session import SessionParams, Variant
 
 NAME: Final = "secagg+"
@@ -44,4 +45,5 @@ SECAGG_PLUS: Final = Family(
     collector=Server,
     restore_collector=Server.restore,
     numbers=_numbers,
+    testimony=testimony,
 )

@@ -57,6 +57,10 @@ class Server(Aggregator[Round]):
     def _tree(self) -> MerkleTree:  # read once U1 is fixed
         return MerkleTree([bindings.entry_leaf(self._state.keys[client]) for client in sorted(self._state.u1)])
 
+    @property
+    def _foundation(self) -> bytes:
+        return self._tree.root
+
     # What is enough
 
     @property

@@ -11,8 +11,11 @@ from net.config import Address, dump_consortium
 from net.errors import ConfigError, NoResult, TooFewParties
 from net.events import Happened
 from net.policy import ASSEMBLE, Policy, RoundPolicy
+from net.records import RecordsFile
 from protocols.errors import AbortReason, DropReason
 from protocols.machine import Aborted
+from protocols.record import START, require_follows, verify
+from protocols.session import NO_RECORD
 
 pytestmark = pytest.mark.slow
 
@@ -249,3 +252,27 @@ async def test_a_member_whose_file_names_a_coordinator_is_told(mesh):
     member.config = replace(member.config, mesh=None, address=Address("h", 1))
     await member.run()
     assert "a mesh has no coordinator: write 'listen' and [peers]" in str(member.error)
+
+
+async def test_each_member_keeps_a_record_of_its_own_that_proves_the_same_sets(mesh):
+    talk = mesh(5)
+    talk.members[2].kill_at, talk.members[2].kill_in = "PartialSum", 2
+    await talk.run(steps=3)
+    chains = {}
+    for member in talk.members:
+        file, head = RecordsFile(talk.folder / f"bank-{member.place}.records", talk.consortium), START
+        for record in file.chain():
+            require_follows(record, head)
+            testimony = verify(record, talk.consortium)
+            assert record.recorder == talk.consortium.members[member.place].verify_key.raw
+            assert len(testimony.confirmations) >= testimony.quorum >= 3
+            assert record.params.subject.last_record == NO_RECORD
+            head = record.head
+            chains.setdefault(member.place, []).append(record)
+    left = [chains[place] for place in (0, 1, 3, 4)]
+    assert [len(chain) for chain in left] == [3] * 4
+    for step in range(3):
+        said = {(one[step].params.digest, one[step].evidence.u3, one[step].ending) for one in left}
+        assert len(said) == 1
+    assert [left[0][step].evidence.u3 for step in range(3)] == [{0, 1, 2, 3, 4}, {0, 1, 2, 3, 4}, {0, 1, 3, 4}]
+    assert len(chains[2]) == 1

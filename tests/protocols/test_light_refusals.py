@@ -16,6 +16,7 @@ from mpc.field import PrimeField
 from mpc.keys import KEY_BYTES
 from mpc.sealing import seal
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.evidence import Dispute
 from protocols.lightsecagg import bindings
 from protocols.lightsecagg.messages import (
     Abort,
@@ -43,7 +44,6 @@ from protocols.lightsecagg.states import (
     AwaitingSurvivors,
 )
 from protocols.machine import Aborted, Envelope
-from protocols.secagg.unmasking import Dispute
 from protocols.session import Variant
 
 U3 = parties(0, 1, 2, 3, 4)
