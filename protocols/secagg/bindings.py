@@ -123,30 +123,16 @@ def verify_survivors(identity: VerifyKey, shared: bytes, message: Survivors) -> 
 
 
 def sign_confirmation(identity: SigningKey, shared: bytes, u3: PartySet) -> bytes:
-<<<<<<< HEAD
-    return identity.sign("confirm", shared, bitmap(u3))
-
-
-def verify_confirmation(identity: VerifyKey, shared: bytes, u3: bytes, confirm: Confirm) -> None:
-    """u3: its bitmap, made once for all who confirm it."""
-    identity.verify(confirm.signature, "confirm", shared, u3)
-=======
     return identity.sign(*confirmation(shared, u3))
 
 
-def verify_confirmation(identity: VerifyKey, shared: bytes, u3: PartySet, confirm: Confirm) -> None:
-    identity.verify(confirm.signature, *confirmation(shared, u3))
+def verify_confirmation(identity: VerifyKey, confirmed: Statement, confirm: Confirm) -> None:
+    """confirmed: of `confirmation`, made once for all who confirm it."""
+    identity.verify(confirm.signature, *confirmed)
 
 
 def confirmation(shared: bytes, u3: PartySet) -> Statement:
-    return "confirm", shared, _same_bitmap(u3)
-
-
-@lru_cache(maxsize=4)
-def _same_bitmap(u3: PartySet) -> bytes:
-    """Of the one U3 that every confirmation is about: that of 10,000 parties takes as long as six signatures."""
-    return bitmap(u3)
->>>>>>> record
+    return "confirm", shared, bitmap(u3)
 
 
 def sign_result(identity: SigningKey, shared: bytes, included: PartySet, vector: bytes) -> bytes:

@@ -57,7 +57,7 @@ from protocols.secagg.states import (
 )
 from protocols.session import SessionParams, Terms, Variant, domain
 from protocols.standing import Standing
-from protocols.wire import PartySet, bitmap
+from protocols.wire import PartySet
 
 Step = tuple[State, Any]  # with what it says, None for nothing
 T = TypeVar("T")
@@ -296,10 +296,10 @@ class Client(HearsServer):
     def _check_quorum(self, state: AwaitingConfirmations, message: UnmaskRequest) -> None:
         if not message.confirmations.keys() <= state.neighbours.holders_in(state.u3):
             raise PeerMisbehaved(SERVER, DropReason.NO_QUORUM, "confirmations from outside our U3")
-        u3 = bitmap(state.u3)
+        confirmed = bindings.confirmation(state.shared, state.u3)
         for client, signature in message.confirmations.items():
             try:
-                bindings.verify_confirmation(self._terms.members[client], state.shared, u3, Confirm(signature))
+                bindings.verify_confirmation(self._terms.members[client], confirmed, Confirm(signature))
             except BadSignature as exc:
                 raise PeerMisbehaved(SERVER, DropReason.NO_QUORUM, f"party {client} did not confirm our U3") from exc
         if len(message.confirmations) < state.threshold:

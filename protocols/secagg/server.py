@@ -42,7 +42,7 @@ from protocols.secagg.progress import Progress, R
 from protocols.secagg.shares import unpack_shares
 from protocols.secagg.unmasking import LeafSeeds, Shares, Transcript, UnmaskFailed
 from protocols.session import SessionParams
-from protocols.wire import PartySet, bitmap
+from protocols.wire import PartySet
 
 
 class Aggregator(Progress[R]):
@@ -185,7 +185,8 @@ class Aggregator(Progress[R]):
 
     def _take_confirmation(self, sender: PartyId, message: Confirm) -> None:
         state = self._state
-        self._check(sender, lambda key: bindings.verify_confirmation(key, state.shared, bitmap(state.u3), message))
+        confirmed = bindings.confirmation(state.shared, state.u3)
+        self._check(sender, lambda key: bindings.verify_confirmation(key, confirmed, message))
         self._state.confirmations[sender] = message.signature
 
     def _take_reveals(self, sender: PartyId, message: UnmaskShares) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 from mpc.field import M31, FieldVector
 from mpc.prg import SEED_BYTES, Seed
 from protocols.errors import SERVER, PartyId
+from protocols.evidence import Statement
 from protocols.lightsecagg import Client, bindings, coding, numbers, snapshots
 from protocols.lightsecagg.messages import (
     CODEC,
@@ -141,7 +142,7 @@ class _Coordinator:
         alike = {party: one for party, one in signed.items() if views[party] == u3 and party in u3}
         return AggregateRequest({**alike, colluder: by_colluder})
 
-    def _sign(self, statement: bindings.Statement) -> bytes:
+    def _sign(self, statement: Statement) -> bytes:
         return self._room.identities[SERVER].sign(*statement)
 
     def stripped(self) -> FieldVector:
