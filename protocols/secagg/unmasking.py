@@ -27,7 +27,7 @@ LeafSeeds = dict[PartyId, dict[PartyId, Seed]]  # dropped -> survivor -> seed
 Fits = Callable[[PartyId, FieldVector], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Dispute:
     """What `holder` has, or says it has, of a secret of `dealer` does not fit. One of the two is at fault, or whoever
     carried it; which, is open."""
