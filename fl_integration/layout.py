@@ -29,7 +29,10 @@ META = "__meta__"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can hold
 _KINDS = "biuf"
 # what zipfile and numpy raise on bytes that they cannot read
-_DAMAGED = (KeyError, ValueError, EOFError, OSError, NotImplementedError, RuntimeError, zipfile.BadZipFile, TokenError)
+_DAMAGED = (
+    KeyError, TypeError, ValueError, EOFError, OSError, NotImplementedError, RuntimeError, TokenError,
+    zipfile.BadZipFile,
+)  # fmt: skip
 _LONGEST_HEADER = 512  # bytes; numpy parses a header as Python text
 
 
@@ -181,7 +184,8 @@ def _restored(entry: Entry, values: Array) -> Array:
 
 
 def dump_payload(tensors: Tensors, meta: Mapping[str, Any]) -> bytes:
-    """The one `.npz` file of these tensors (in their order) and of `meta` (JSON, keys sorted).
+    """The one `.npz` file of these tensors (in their order) and of `meta` (JSON, keys sorted, whole numbers of 64 bits
+    at most).
 
     Little endian, C order, not compressed, a fixed date. Raises LayoutError for a tensor that is not numbers.
     """
@@ -199,13 +203,20 @@ def load_payload(data: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
     """(tensors, meta) of `dump_payload`. Raises PayloadError for any other bytes: there is one form of each payload."""
     try:
         tensors = _read_all(data)
-        meta = json.loads(tensors.pop(META).tobytes())
+        meta = json.loads(tensors.pop(META).tobytes(), parse_int=_whole)
         canonical = isinstance(meta, dict) and dump_payload(tensors, meta) == data
     except _DAMAGED as exc:
         raise PayloadError(f"not a payload: {exc}") from exc
     if not canonical:
         raise PayloadError("not the canonical bytes of a payload")
     return tensors, meta
+
+
+def _whole(digits: str) -> int:
+    """What is beyond 64 bits would be no float, and prints only where it is short. Raises ValueError."""
+    if not -(2**63) <= (number := int(digits)) < 2**63:
+        raise ValueError("a whole number of more than 64 bits")
+    return number
 
 
 def _write(archive: zipfile.ZipFile, name: str, tensor: Array) -> None:

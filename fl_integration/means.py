@@ -118,7 +118,7 @@ class State:
         try:
             named = {name.removeprefix(_TENSOR): tensor for name, tensor in tensors.items()}
             state = cls(_whole(meta["fl_round"]), named, None if meta["last"] is None else _facts(meta["last"]))
-        except (KeyError, TypeError, ValueError) as exc:
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise PayloadError(f"not a payload of {FORMAT}: {exc}") from exc
         if meta != state._meta() or any(not name.startswith(_TENSOR) for name in tensors):
             raise PayloadError(f"not a payload of {FORMAT}")

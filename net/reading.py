@@ -1,13 +1,13 @@
 """A TOML file read key by key: what is misspelt, missing or of another type is named with the file and the remedy."""
 
 import math
-import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from net.errors import ConfigError
+from protocols.tables import read_tables
 
 T = TypeVar("T")
 
@@ -92,12 +92,9 @@ KIND_NAMES: Final[Mapping[type, str]] = {
 
 def read(path: Path, keys: tuple[str, ...]) -> Table:
     try:
-        with path.open("rb") as file:
-            raw = tomllib.load(file)
+        raw = read_tables(path.read_bytes())
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:  # TOML or UTF-8
+    except ValueError as exc:
         raise ConfigError(f"{path}: not TOML: {exc}") from exc
-    except RecursionError as exc:
-        raise ConfigError(f"{path}: not TOML that can be read: its tables or lists are nested too deeply") from exc
     return Table(raw, path, keys)

@@ -2,7 +2,6 @@
 
 import os
 import stat
-import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from mpc.keys import KeyRefused, SigningKey
 from mpc.randomness import Randomness
 from net.errors import KeyFileError, NetError, TlsError
 from net.tls import RootSecret
+from protocols.tables import read_tables
 
 OWNER_ONLY = stat.S_IRUSR | stat.S_IWUSR
 
@@ -48,10 +48,10 @@ def read_keys(path: Path) -> Keys:
     try:
         with path.open("rb") as file:
             _require_owner_only(path, os.fstat(file.fileno()).st_mode)
-            table = tomllib.load(file)
+            table = read_tables(file.read())
     except OSError as exc:
         raise KeyFileError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except (ValueError, RecursionError) as exc:
+    except ValueError as exc:
         raise KeyFileError(f"{path}: not a key file") from exc
     try:
         return Keys(

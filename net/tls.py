@@ -20,7 +20,7 @@ from typing import Final
 
 import trio
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -35,6 +35,12 @@ LEAF_LIFE: Final = timedelta(days=7)
 LEAF_RENEWAL: Final = timedelta(minutes=10)  # so often that the start of a leaf tells what its owner's clock says
 SKEW: Final = timedelta(hours=1)  # clocks further apart than this are refused at the hello as well
 SECRET_BYTES: Final = 32
+
+# what cryptography raises for a certificate that it cannot read, or whose signature it cannot check or finds wrong
+_UNUSABLE: Final = (
+    ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension,
+    x509.ExtensionNotFound, x509.UnsupportedGeneralNameType,
+)  # fmt: skip
 
 log = logging.getLogger("veilsum.tls")
 
@@ -119,14 +125,16 @@ def load_root(der: bytes) -> x509.Certificate:
         root.verify_directly_issued_by(root)
         limits = root.extensions.get_extension_for_class(x509.BasicConstraints).value
         usage = root.extensions.get_extension_for_class(x509.KeyUsage).value
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as exc:
+        key, _ = root.public_key(), root.subject
+        end = root.not_valid_after_utc
+    except _UNUSABLE as exc:
         raise TlsError("not a self-signed root certificate") from exc
-    if not limits.ca or limits.path_length != 0 or not isinstance(root.public_key(), Ed25519PublicKey):
+    if not limits.ca or limits.path_length != 0 or not isinstance(key, Ed25519PublicKey):
         raise TlsError("a TLS root is an Ed25519 authority of path length 0")
     if not usage.key_cert_sign:
         raise TlsError("a TLS root may sign certificates, and this one may not")
-    if root.not_valid_after_utc < datetime.now(UTC):
-        raise TlsError(f"expired on {root.not_valid_after_utc:%Y-%m-%d}: a new card is needed, or the clock is wrong")
+    if end < datetime.now(UTC):
+        raise TlsError(f"expired on {end:%Y-%m-%d}: a new card is needed, or the clock is wrong")
     return root
 
 
@@ -157,12 +165,12 @@ class Pins:
         """The name of the card whose root signed this leaf. Raises TlsError when none did."""
         try:
             leaf = x509.load_der_x509_certificate(leaf_der)
-        except ValueError as exc:
+        except _UNUSABLE as exc:
             raise TlsError("the certificate of this peer is none that we can read") from exc
         for name, root in self.roots.items():
             try:
                 leaf.verify_directly_issued_by(root)
-            except (ValueError, TypeError, InvalidSignature):
+            except _UNUSABLE:
                 continue
             return name
         raise TlsError("no pinned root signed the certificate of this peer")

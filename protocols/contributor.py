@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Self
 
 from mpc.field import FieldVector
-from mpc.keys import SigningKey, VerifyKey
+from mpc.keys import SigningKey
 from mpc.randomness import Randomness
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId
 from protocols.evidence import Seen, Statement
@@ -23,7 +23,7 @@ class HearsServer(ABC):
 
     me: its place in the consortium. identity: its long-term key, which must be the one that `terms` names for it.
     ledger: what its party has answered before. local_version: 32 bytes, the version of the rows that the input comes
-    from. Raises LocalProtocolError where the identity is another's.
+    from. Raises LocalProtocolError where the identity is another's, or no coordinator is named.
 
     A protocol names its first and its last class of state, those in which the input is still here, its message that
     ends a session and the form of its snapshots; and it has its table of transitions, `_step`.
@@ -50,7 +50,7 @@ class HearsServer(ABC):
         self._me = me
         self._identity = identity
         self._terms = terms
-        self._server_key = VerifyKey(terms.subject.coordinator)
+        self._server_key = terms.coordinator_key
         self._rand = rand
         self._ledger = ledger
         self._standing = Standing(differencing_key(terms.subject, local_version))

@@ -27,7 +27,7 @@ class EvidenceRefused(ValueError):
     """These sets and signatures are not what a session leaves behind. The text says what does not fit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Dispute:
     """What `holder` has, or says it has, of a secret of `dealer` does not fit. One of the two is at fault, or whoever
     carried it; which, is open."""

@@ -5,7 +5,8 @@ The same strict codec as on the wire. No generator's state is ever in one (PROTO
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeVar
 
 from mpc.field import FieldError, FieldVector
 from protocols.errors import AbortReason, DropReason, PartyId, WireError
@@ -27,6 +28,9 @@ class FinishedRecord:
     spec: VectorSpec
     included: PartySet
     vector: bytes = field(repr=False)
+
+
+T = TypeVar("T")
 
 
 Ending = AbortedRecord | FinishedRecord
@@ -84,3 +88,10 @@ def unpack(packed: bytes, spec: VectorSpec, length: int) -> FieldVector:
         return spec.field.unpack(packed, length)
     except FieldError as exc:
         raise WireError("a snapshot with a damaged vector") from exc
+
+
+def ascending(members: tuple[T, ...]) -> tuple[T, ...]:
+    """A set as a snapshot has it. Raises WireError unless it is in order, each member once: it has one encoding."""
+    if any(low >= high for low, high in pairwise(members)):  # type: ignore[operator]  # of a class with an order
+        raise WireError("a snapshot with a set that is not in order")
+    return members

@@ -73,7 +73,7 @@ class Card:
         try:
             plain = json.loads(data)
             card = cls.from_hex(**plain)
-        except (TypeError, ValueError) as exc:
+        except (TypeError, ValueError, RecursionError) as exc:
             raise exc if isinstance(exc, ConsortiumError) else ConsortiumError("these bytes are no card") from exc
         if card.to_bytes() != data:
             raise ConsortiumError("a card in an encoding that is not its own")

@@ -12,9 +12,9 @@ from typing import Annotated
 
 from mpc.field import PrimeField
 from mpc.hashing import digest
-from mpc.keys import VerifyKey
+from mpc.keys import KeyRefused, VerifyKey
 from mpc.randomness import Randomness
-from protocols.errors import SERVER, DropReason, PartyId, PeerMisbehaved
+from protocols.errors import SERVER, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
 from protocols.wire import PartySet, Size, bitmap
 
 WIRE = "veilsum/1"
@@ -202,6 +202,14 @@ class Terms:
     @property
     def floor(self) -> int:
         return smallest_cohort(self.max_colluding, self.cohort)
+
+    @property
+    def coordinator_key(self) -> VerifyKey:
+        """Raises LocalProtocolError where the subject names no coordinator."""
+        try:
+            return VerifyKey(self.subject.coordinator)
+        except KeyRefused as exc:
+            raise LocalProtocolError(f"the terms name no coordinator: {exc}") from exc
 
     def check_invitation(self, params: SessionParams, wire: str) -> None:
         """Raises PeerMisbehaved: the session is not one that this party takes part in."""

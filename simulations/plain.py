@@ -83,7 +83,7 @@ def _one_of(options: tuple[type[Any], ...], value: Any, where: str, kinds: Any) 
     table = dict(_require(dict, value, where))
     by_name = {name_of(option): option for option in options}
     name = table.pop(KIND, None)
-    if name not in by_name:
+    if not isinstance(name, str) or name not in by_name:
         raise ScenarioError(f"{where}.kind is one of {', '.join(by_name)}, not {name!r}")
     return _record(by_name[name], table, where, kinds)
 

@@ -1,12 +1,12 @@
 """What computing costs: rates, as data. `python -m veilsum.bench.rates` measured them; no run measures anything."""
 
-import tomllib
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Self
 
 from mpc.work import Work
+from protocols.tables import read_tables
 
 _DEFAULT = Path(__file__).with_name("rates.toml")
 
@@ -32,7 +32,7 @@ class Rates:
     @classmethod
     def load(cls, file: Path) -> Self:
         """Raises ValueError unless the file has every rate, and nothing else but numbers of 0 or more."""
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        table = read_tables(file.read_bytes())
         names = {one.name for one in fields(cls)}
         if odd := sorted(names ^ table.keys()):
             raise ValueError(f"{file.name}: {odd[0]!r} is missing or unknown: measure the rates anew")

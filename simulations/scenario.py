@@ -1,6 +1,5 @@
 """A scenario: everything that a run is a function of. Frozen plain data that prints as TOML and comes back."""
 
-import tomllib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from protocols.advisor import field_for
 from protocols.deadlines import Policy
 from protocols.errors import PartyId
 from protocols.session import MAX_LENGTH, SMALLEST_COHORT, Variant, most_colluders
+from protocols.tables import read_tables
 from simulations.faults import DROPOUTS, Dropout, Fault, Nobody, Plan, Planning, Population, Trace, Vanish, share_of
 from simulations.network import Device, Network
 from simulations.plain import ScenarioError, from_table, to_table
@@ -122,11 +122,7 @@ class Scenario:
     @classmethod
     def from_toml(cls, text: str, *, where: str = "scenario", folder: Path | None = None) -> "Scenario":
         """folder: where the file of a trace is looked for. Raises ScenarioError."""
-        try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as exc:
-            raise ScenarioError(f"{where} is no TOML: {exc}") from exc
-        return cls.from_table(table, where=where, folder=folder)
+        return cls.from_table(tables_of(text.encode(), where), where=where, folder=folder)
 
     @classmethod
     def from_table(cls, table: dict[str, Any], *, where: str = "scenario", folder: Path | None = None) -> "Scenario":
@@ -139,4 +135,12 @@ class Scenario:
     @classmethod
     def load(cls, file: Path) -> "Scenario":
         """Raises ScenarioError, and OSError where the file cannot be read."""
-        return cls.from_toml(file.read_text(encoding="utf-8"), where=file.name, folder=file.parent)
+        return cls.from_table(tables_of(file.read_bytes(), file.name), where=file.name, folder=file.parent)
+
+
+def tables_of(raw: bytes, where: str) -> dict[str, Any]:
+    """Of a TOML file. Raises ScenarioError."""
+    try:
+        return read_tables(raw)
+    except ValueError as exc:
+        raise ScenarioError(f"{where} is no TOML: {exc}") from exc

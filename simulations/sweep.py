@@ -7,7 +7,6 @@ widened runs its new cells alone.
 import hashlib
 import json
 import os
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from copy import deepcopy
@@ -21,7 +20,7 @@ import pandas as pd
 
 from simulations.plain import ScenarioError
 from simulations.rates import default_rates
-from simulations.scenario import Scenario
+from simulations.scenario import Scenario, tables_of
 from simulations.simulate import RoundResult, simulate
 
 SWEEP = "sweep"
@@ -51,16 +50,25 @@ def read_sweep(file: Path) -> list[Cell] | None:
     grid: dotted name of a field -> its values; cells: tables of such names, each a cell of its own. With both, each of
     `cells` is run for each point of the grid.
     """
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as exc:
-        raise ScenarioError(f"{file.name} is no TOML: {exc}") from exc
+    table = tables_of(file.read_bytes(), file.name)
     if SWEEP not in table:
         return None
-    sweep = table.pop(SWEEP)
+    values, cells = _parts(table.pop(SWEEP), file.name)
+    return grid(table, values, cells, where=file.name, folder=file.parent)
+
+
+def _parts(sweep: Any, where: str) -> tuple[dict[str, list[Any]], list[dict[str, Any]]]:
+    """What `grid` takes. Raises ScenarioError."""
+    if not isinstance(sweep, dict):
+        raise ScenarioError(f"{where}: sweep is a table: write [sweep] above its keys")
     if odd := sorted(sweep.keys() - {"grid", "cells"}):
-        raise ScenarioError(f"{file.name}: sweep.{odd[0]} is not known: a sweep has grid and cells")
-    return grid(table, sweep.get("grid", {}), sweep.get("cells", [{}]), where=file.name, folder=file.parent)
+        raise ScenarioError(f"{where}: sweep.{odd[0]} is not known: a sweep has grid and cells")
+    values, cells = sweep.get("grid", {}), sweep.get("cells", [{}])
+    if not isinstance(values, dict) or not all(isinstance(value, list) for value in values.values()):
+        raise ScenarioError(f"{where}: sweep.grid is a table of lists: a field's name, and its values")
+    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
+        raise ScenarioError(f"{where}: sweep.cells are tables: write [[sweep.cells]] above each")
+    return values, cells
 
 
 def grid(
@@ -86,6 +94,8 @@ def _put(table: dict[str, Any], name: str, value: Any) -> None:
     *path, last = name.split(".")
     for step in path:
         table = table.setdefault(step, {})
+        if not isinstance(table, dict):
+            raise ScenarioError(f"{name} cannot be varied: {step} is no table")
     table[last] = value
 
 

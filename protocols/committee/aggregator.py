@@ -132,7 +132,7 @@ def check_offer(view: View, session: bytes, offer: Offer) -> tuple[bytes, dict[P
     """Its digest, and by client what it says was signed. Raises PeerMisbehaved."""
     offered = bindings.offer_digest(session, offer.clients, offer.envelopes)
     with servers_signature():
-        bindings.verify_offer(VerifyKey(view.terms.subject.coordinator), offered, offer)
+        bindings.verify_offer(view.terms.coordinator_key, offered, offer)
     if not offer.clients <= view.numbers.contributors:
         raise PeerMisbehaved(SERVER, DropReason.OUTSIDE_TERMS, "an offer with parties that are no contributors")
     size = bindings.HASH_BYTES

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from mpc.field import FieldError, FieldVector
 from mpc.hashing import digest
-from mpc.keys import SigningKey, VerifyKey
+from mpc.keys import SigningKey
 from mpc.randomness import Randomness
 from protocols.committee import aggregator, bindings, client, snapshots
 from protocols.committee.messages import (
@@ -42,7 +42,7 @@ from protocols.committee.states import (
     Collecting,
 )
 from protocols.committee.view import View, servers_signature
-from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
+from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved, WireError
 from protocols.evidence import Seen
 from protocols.inputs import checked_input
 from protocols.ledger import NOTHING_ANSWERED, ONE_VERSION, Caution, Ledger, contribution_key, differencing_key
@@ -62,7 +62,7 @@ class Member:
     me: its place in the consortium. identity: its long-term key, which must be the one that `terms` names for it.
     terms.aggregators: who aggregates and contributes nothing; EVERYBODY where each member does both. ledger: what its
     party has answered before. local_version: 32 bytes, the version of the rows that the input comes from. Raises
-    LocalProtocolError where the identity is another's, or the terms are for another protocol.
+    LocalProtocolError where the identity is another's, or the terms name no coordinator or are for another protocol.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Member:
                 f"the terms are for {terms.protocol} ({terms.variant}), this is {PROTOCOL} (active)"
             )
         self._me, self._identity, self._terms, self._rand = me, identity, terms, rand
+        self._server_key = terms.coordinator_key
         self._contributes = me not in terms.aggregators
         self._aggregates = me in (terms.aggregators or terms.members)
         self._ledger = ledger
@@ -102,8 +103,10 @@ class Member:
         now.standing.require_last(ledger, ended=now.outcome is not None)
         member = cls(me, identity=identity, terms=terms, rand=rand, ledger=ledger)
         member._now = now
-        if now.params is not None:
-            member._numbers = numbers_of(now.params, terms.members)
+        try:
+            member._numbers = None if now.params is None else numbers_of(now.params, terms.members)
+        except NoCommittee as exc:
+            raise WireError("a snapshot of a session that has no committee") from exc
         return member
 
     def snapshot(self) -> bytes:
@@ -310,7 +313,7 @@ class Member:
         """The certificate shows over whom the sum is. What the sum is, the server says."""
         view, included = self._view, result.included
         with servers_signature():
-            bindings.verify_result(VerifyKey(self._terms.subject.coordinator), result)
+            bindings.verify_result(self._server_key, result)
         committee = frozenset(view.numbers.aggregators)
         aggregator.check_certificate(view, result.certificate, committee, result.agreed, included)
         view.terms.require_floor(len(included), view.params)

@@ -379,7 +379,7 @@ class Server:
             for party, packed in state.values.items()
         }
         verdict = judge(self._numbers, clients, values)
-        self._dispute(sorted(verdict.disputes, key=lambda one: (one.dealer, one.holder)))
+        self._dispute(sorted(verdict.disputes))
         state.included = verdict.included
         if len(state.included) < self._params.floor:
             return self._end(Aborted(AbortReason.TOO_FEW, DropReason.BAD_SHARE))

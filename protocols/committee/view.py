@@ -36,7 +36,7 @@ class View:
             check_key(self.terms.members[entry.aggregator], invite, entry, sender=SERVER)
         session = bindings.session_digest(invite, card.entries)
         with servers_signature():
-            bindings.verify_card(VerifyKey(self.terms.subject.coordinator), session, card)
+            bindings.verify_card(self.terms.coordinator_key, session, card)
         return session
 
     def check_quorum(

@@ -60,7 +60,7 @@ class Client:
         self._me = me
         self._identity = identity
         self._terms = terms
-        self._server_key = VerifyKey(terms.subject.coordinator)
+        self._server_key = terms.coordinator_key
         self._rand = rand
         self._ledger = ledger
         self._standing = Standing(differencing_key(terms.subject, local_version))

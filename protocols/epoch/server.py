@@ -227,7 +227,7 @@ class Server:
 
 def most_rounds(members: int) -> int:
     """Of an epoch: so many that their roster, and the bundles of a party, each go into one message."""
-    return (LARGEST_TREE // members - _PER_MEMBER) // _PER_ROUND
+    return (LARGEST_TREE // max(members, 1) - _PER_MEMBER) // _PER_ROUND
 
 
 def _check(params: SessionParams, identity: SigningKey, members: int) -> None:

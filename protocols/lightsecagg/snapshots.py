@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from mpc.keys import VerifyKey
 from protocols.errors import PartyId
 from protocols.evidence import Dispute
-from protocols.kept import AbortedRecord, ClientFormat, FinishedRecord, end_outcome, end_record, unpack
+from protocols.kept import AbortedRecord, ClientFormat, FinishedRecord, ascending, end_outcome, end_record, unpack
 from protocols.lightsecagg import states
 from protocols.lightsecagg.collected import Loss, ServerState
 from protocols.lightsecagg.messages import AdvertiseKey, Digest, Round
@@ -76,7 +76,7 @@ def dump_server(params: SessionParams, members: Mapping[PartyId, VerifyKey], sta
             frozenset(state.dealt), frozenset(state.masked),
             None if state.total is None else spec.field.pack(state.total),
             state.confirmations, state.answers,
-            tuple(sorted(state.disputes, key=lambda dispute: (dispute.dealer, dispute.holder))),
+            tuple(sorted(state.disputes)),
             state.unfitting,
             None if state.outcome is None else end_record(state.outcome, spec),
         )
@@ -98,7 +98,7 @@ def load_server(snapshot: bytes) -> tuple[SessionParams, Mapping[PartyId, Verify
         total=None if record.total is None else unpack(record.total, spec, spec.masked_length),
         confirmations=dict(record.confirmations),
         answers=dict(record.answers),
-        disputes=set(record.disputes),
+        disputes=set(ascending(record.disputes)),
         unfitting=record.unfitting,
         outcome=None if record.ending is None else end_outcome(record.ending),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from mpc.field import FieldError, FieldVector
 from protocols.errors import PartyId, WireError
 from protocols.evidence import Dispute, Evidence
-from protocols.kept import AbortedRecord, FinishedRecord, end_outcome, end_record
+from protocols.kept import AbortedRecord, FinishedRecord, ascending, end_outcome, end_record
 from protocols.mesh import states
 from protocols.mesh.fetching import Asked, Early
 from protocols.mesh.messages import CODEC, Digest, Equivocation
@@ -82,7 +82,7 @@ def dump(me: PartyId, terms: Terms, params: SessionParams, key: bytes, now: Now)
             me, terms, params, key, kept,
             None if now.input is None else spec.field.pack(now.input),
             now.lost, now.named,
-            tuple(sorted(now.disputes, key=lambda dispute: (dispute.dealer, dispute.holder))),
+            tuple(sorted(now.disputes)),
             tuple(EarlyRecord(sender, CODEC.encode(message)) for sender, message in now.early),
             now.asked, now.session, now.seq, now.evidence,
         )
@@ -104,7 +104,7 @@ def load(snapshot: bytes) -> tuple[PeerRecord, Now]:
         vector,
         record.lost,
         record.named,
-        frozenset(record.disputes),
+        frozenset(ascending(record.disputes)),
         early,
         record.asked,
         record.session,

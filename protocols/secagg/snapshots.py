@@ -11,7 +11,7 @@ from typing import TypeVar
 from mpc.keys import VerifyKey
 from protocols.errors import DropReason, PartyId, WireError
 from protocols.evidence import Dispute
-from protocols.kept import AbortedRecord, ClientFormat, FinishedRecord, end_outcome, end_record, unpack
+from protocols.kept import AbortedRecord, ClientFormat, FinishedRecord, ascending, end_outcome, end_record, unpack
 from protocols.messages import AdvertiseKeys, FallbackShares, Round, ShareKeys, UnmaskShares
 from protocols.secagg import states
 from protocols.secagg.collected import Loss, ServerState
@@ -96,7 +96,7 @@ def server_record(params: SessionParams, members: Mapping[PartyId, VerifyKey], s
         {party: UnmaskShares(reveals) for party, reveals in state.reveals.items()},
         {party: FallbackShares(shares) for party, shares in state.fallback.items()},
         state.fallback_for,
-        tuple(sorted(state.disputes, key=lambda dispute: (dispute.dealer, dispute.holder))),
+        tuple(sorted(state.disputes)),
         None if state.outcome is None else end_record(state.outcome, spec),
     )
 
@@ -134,6 +134,6 @@ def server_state(record: ServerRecord, kind: type[S], rounds: type[StrEnum]) -> 
         reveals={party: message.reveals for party, message in record.reveals.items()},
         fallback={party: message.shares for party, message in record.fallback.items()},
         fallback_for=record.fallback_for,
-        disputes=set(record.disputes),
+        disputes=set(ascending(record.disputes)),
         outcome=None if record.ending is None else end_outcome(record.ending),
     )

@@ -6,7 +6,7 @@ from typing import Final
 
 from mpc.keys import VerifyKey
 from protocols.errors import PartyId
-from protocols.kept import AbortedRecord, ClientFormat, FinishedRecord
+from protocols.kept import AbortedRecord, ClientFormat, FinishedRecord, ascending
 from protocols.secagg.collected import ServerState
 from protocols.secagg.snapshots import ServerRecord, server_record, server_state
 from protocols.secagg.states import Ended
@@ -54,6 +54,6 @@ def load_server(snapshot: bytes) -> tuple[SessionParams, Mapping[PartyId, Verify
     """Raises WireError unless `snapshot` is one that `dump_server` wrote."""
     record: SparseServerRecord = _SERVER.decode(snapshot)
     state = server_state(record.shared_with_secagg, SparseState, Round)
-    state.drawn = {client: frozenset(holders) for client, holders in record.drawn.items()}
+    state.drawn = {client: frozenset(ascending(holders)) for client, holders in record.drawn.items()}
     state.inputs = dict(record.inputs)
     return record.shared_with_secagg.params, record.shared_with_secagg.members, state

@@ -125,6 +125,8 @@ def forged(payload, tensors=None, **changes):
         {"last": 3},
         {"last": {"included": [0], "total_weight": -1, "clipped": 0, "metrics": {}}},
         {"last": {"included": [0], "total_weight": 1, "clipped": 0, "metrics": {"loss": 1}}},
+        {"last": {"included": [0], "total_weight": 1, "clipped": 0, "metrics": 3}},
+        {"last": {"included": [0], "total_weight": 1, "clipped": 0, "metrics": {"loss": 10**400}}},
         {"tensors": {"w": np.zeros((2, 2), np.float32), "mean.b": np.array(0)}},
         {"tensors": {"mean.w": np.zeros((2, 2), np.float32), "mean.b": np.array(0)}},
         {"tensors": {"mean.b": np.array(0)}},

@@ -117,8 +117,11 @@ def test_a_vector_of_another_length_or_with_nan_is_refused():
         LAYOUT.unflatten(np.full(12, np.nan, dtype=np.float32))
 
 
+WHOLE = st.integers(-(2**63), 2**63 - 1)
+
+
 @pytest.mark.slow
-@given(named, st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=3))
+@given(named, st.dictionaries(st.text(max_size=5), WHOLE | st.text(max_size=5), max_size=3))
 @settings(max_examples=60, derandomize=True, database=None, deadline=None)
 def test_a_payload_comes_back_as_it_was_and_has_one_form(tensors, meta):
     data = dump_payload(tensors, meta)
@@ -168,8 +171,10 @@ REFUSED = {
     "compressed": zipped({f"{META}.npy": EMPTY_META}, zipfile.ZIP_DEFLATED),
     "not an array": zipped({f"{META}.npy": b"hello"}),
     "objects": zipped({f"{META}.npy": EMPTY_META, "a.npy": npy(np.array([None]))}),
+    "a header that is none": zipped({f"{META}.npy": EMPTY_META, "a.npy": npy(np.zeros(3), b"{{}}")}),
     "a header that lies": zipped({f"{META}.npy": EMPTY_META, "a.npy": npy(np.zeros(3), b"(9,)")}),
     "meta is no table": dump_payload({}, {}).replace(b"{}", b"[]"),
+    "meta with an endless number": dump_payload({}, {"a": 2**63}),
     "meta is no text": dump_payload({}, {}).replace(b"{}", b"\xff\xff"),
 }
 

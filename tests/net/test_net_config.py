@@ -173,6 +173,8 @@ def test_paths_are_relative_to_the_file_and_the_rest_has_defaults(tmp_path, part
         ("max_colluding = 1", "max_colluding = -1", r"\[terms\] 'max_colluding' must be 0 or more, not -1"),
         ("[terms]", "[terms]\ncohort = 0", r"\[terms\] 'cohort' must be 1 or more, not 0"),
         ("[terms]", f"x = {'[' * 3000}\n[terms]", "nested too deeply"),
+        ("[terms]", f"patience = {10**400}\n[terms]", "a whole number of more than 64 bits"),
+        ("[terms]", f"[terms]\ncohort = 0x{'f' * 5000}", "a whole number of more than 64 bits"),
     ],
 )
 def test_a_mistake_in_a_file_is_named_with_its_remedy(party, old, new, message):

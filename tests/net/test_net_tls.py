@@ -186,6 +186,49 @@ def test_an_endpoint_needs_the_secret_of_its_card(cards, secrets, members):
         Endpoint(cards[BANK], secrets[OTHER].tls_root, members, server=False)
 
 
+def changed(certificate, old, new, key):
+    """The DER certificate with other bytes of the same length in it, signed again."""
+    whole, signed = certificate.public_bytes(Encoding.DER), certificate.tbs_certificate_bytes
+    assert signed.count(old) == 1
+    return whole.replace(signed, signed.replace(old, new))[:-64] + key.sign(signed.replace(old, new))
+
+
+VERSION_3, VERSION_4 = b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03"
+
+
+class Unparsed:
+    """A certificate that only OpenSSL reads."""
+
+    def __init__(self, der):
+        self._der = der
+
+    def public_bytes(self, encoding):
+        assert encoding is Encoding.PEM
+        return ssl.DER_cert_to_PEM_cert(self._der).encode()
+
+
+async def test_a_leaf_of_a_version_that_there_is_not_passes_openssl_and_is_refused(cards, leaf_of, secrets, members):
+    """A member that is pinned can sign anything. What it shows ends its own connection, and not this process."""
+    leaf = leaf_of(BANK)
+    odd = changed(leaf.certificate, VERSION_3, VERSION_4, secrets[BANK].tls_root._key)
+    seen = await shown(Leaf(Unparsed(odd), leaf.key), cards, leaf_of, members)
+    assert seen == odd
+    with pytest.raises(TlsError, match="none that we can read"):
+        members.who_signed(seen)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(VERSION_3, VERSION_4), (b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70", b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x7f")],
+    ids=["version", "kind of key"],
+)
+def test_a_root_that_nobody_can_check_is_no_pin(secrets, old, new):
+    secret = secrets[BANK].tls_root
+    root = x509.load_der_x509_certificate(new_root(BANK, secret))
+    with pytest.raises(TlsError, match="not a self-signed root"):
+        load_root(changed(root, old, new, secret._key))
+
+
 def test_a_root_secret_does_not_print(secrets):
     secret = secrets[BANK].tls_root
     assert secret.raw.hex() not in repr(secret)

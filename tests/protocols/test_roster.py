@@ -54,6 +54,7 @@ def test_any_bytes_are_a_card_or_a_consortium_error(data):
         lambda data: data.replace(b'"name"', b'"nome"'),
         lambda data: data.upper(),
         lambda data: b"[]",
+        lambda data: b"[" * 100_000,
     ],
 )
 def test_a_card_that_was_changed_is_refused(spoil):

@@ -102,6 +102,8 @@ def test_a_dropout_of_somebodys_own_stays_in_python() -> None:
         ("[[devices]]\nlatency = -1.0", "0 or more"),
         ("[policy.default]\npatience = 0.0", "patience is a number of seconds above 0"),
         ("parties = ", "is no TOML"),
+        (f"seed = {2**63}", "is no TOML: a whole number of more than 64 bits"),
+        ("dropout = { kind = [] }", "dropout.kind is one of nobody, exactly"),
     ],
 )
 def test_what_is_wrong_with_a_scenario_is_one_line(text: str, message: str) -> None:

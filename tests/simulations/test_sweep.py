@@ -104,11 +104,17 @@ def test_a_file_with_a_sweep_is_read_and_one_without_is_none(tmp_path: Path) -> 
         ("[sweep.gird]\nseed = [1]", "sweep.gird is not known"),
         ("[sweep.grid]\nsede = [1]", "sede is not known: did you mean seed"),
         ("[sweep", "is no TOML"),
+        ("parties = '\udcff'", "is no TOML"),
+        ("sweep = 3", "sweep is a table"),
+        ("sweep.grid = 3", "sweep.grid is a table of lists"),
+        ("sweep.grid.seed = 3", "sweep.grid is a table of lists"),
+        ("sweep.cells = [3]", "sweep.cells are tables"),
+        ('parties = 5\n[sweep.grid]\n"parties.seed" = [1]', "parties.seed cannot be varied: parties is no table"),
     ],
 )
 def test_what_is_wrong_with_a_sweep_is_one_line(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "sweep.toml"
-    file.write_text(text)
+    file.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ScenarioError, match=message):
         read_sweep(file)
 

@@ -1,6 +1,5 @@
 """`veilsum check`: what would fail tonight, found out now. Nothing is sent but a handshake."""
 
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from net.membership import Membership
 from net.probe import knock, knock_at_peer, try_to_listen
 from net.store import read_keys, read_payload
 from protocols.roster import Card
+from protocols.tables import read_tables
 from veilsum.errors import Fault
 from veilsum.join import FOR_PEOPLE, means_of, only_aggregates, own_table
 
@@ -161,7 +161,7 @@ def _clock_line(clock: list[float], whose: str) -> str:
 def _is_coordinators(file: Path) -> bool:
     """By the keys that its file has; a file that cannot be read is left to the loader to complain about."""
     try:
-        keys = tomllib.loads(file.read_text(encoding="utf-8")).keys()
+        keys = read_tables(file.read_bytes()).keys()
     except (OSError, ValueError):
         return False
     return bool({"listen", "policy"} & keys) and not {"terms", "peers"} & keys

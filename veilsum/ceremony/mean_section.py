@@ -1,6 +1,5 @@
 """training.toml: what programs sum together, drafted from one update, so that nobody writes shapes by hand."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +8,7 @@ from fl_integration.forms import Update, tensors_of
 from fl_integration.layout import Layout
 from fl_integration.means import KIND, Means
 from fl_integration.plan import PlanError
+from protocols.tables import read_tables
 from veilsum.ceremony.toml import literal, toml_key
 from veilsum.errors import Fault
 
@@ -47,14 +47,14 @@ def mean_table(
         ),
     ]
     text = _HEAD + "\n".join(lines) + "\n"
-    Means.from_mapping(tomllib.loads(text)["training"], max_weight=1)
+    Means.from_mapping(read_tables(text.encode())["training"], max_weight=1)
     return text
 
 
 def load_mean_section(path: Path) -> dict[str, Any] | None:
     """The table `[training]` of such a file; None where it has none. Raises Fault when it cannot be used."""
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = read_tables(path.read_bytes())
     except (OSError, ValueError):
         return None  # the reader of the other kind of file says what is wrong with it
     table = given.get("training")

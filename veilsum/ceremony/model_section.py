@@ -1,6 +1,5 @@
 """model.toml: what one bank drafts from its own file, and all read and correct before they agree on it."""
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,6 +11,7 @@ import pandas as pd
 from fl_integration.own_data import positive_of, read_whole
 from fl_integration.schema import Column, Kind, Schema, SchemaError
 from fl_integration.tabular import draft_schema
+from protocols.tables import read_tables
 from veilsum.ceremony.toml import literal, toml_key
 from veilsum.errors import Fault
 
@@ -78,10 +78,10 @@ def dump_model_section(section: ModelSection) -> str:
 def load_model_section(path: Path) -> ModelSection:
     """Raises Fault: cannot be read, a key that is missing, unknown or of another type."""
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = read_tables(path.read_bytes())
     except OSError as exc:
         raise Fault(f"{path}: cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:  # TOML or UTF-8
+    except ValueError as exc:
         raise Fault(f"{path}: not TOML: {exc}") from exc
     model = given.get("model")
     if not isinstance(model, dict) or len(given) > 1:
