@@ -10,6 +10,7 @@ from protocols.errors import DropReason, PartyId
 from protocols.machine import Outcome
 from protocols.messages import Round
 from protocols.secagg.collected import NOBODY, ServerState
+from protocols.secagg.evidence import Evidence, Verdict
 from protocols.secagg.neighbours import CompleteGraph, Graph
 from protocols.secagg.unmasking import Dispute
 from protocols.session import SessionParams, Variant
@@ -57,6 +58,16 @@ class Progress(Generic[R]):
     @property
     def disputes(self) -> frozenset[Dispute]:
         return frozenset(self._state.disputes)
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """Of an accountable session: for each verdict what proves it to somebody who was not there."""
+        return tuple(self._state.evidence)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Who cheated, and how, in order of the party. None in a session that is not accountable."""
+        return tuple(sorted({one.claim for one in self._state.evidence}, key=lambda one: (one.cheater, one.what)))
 
     @property
     def u1(self) -> PartySet:

@@ -1,7 +1,7 @@
 """A server that lies: it holds the coordinator's key and says to each real client whatever it likes, well signed."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -17,9 +17,11 @@ from protocols.messages import (
     ShareKeys,
     Survivors,
     UnmaskRequest,
+    Voucher,
 )
 from protocols.secagg import Client, bindings
 from protocols.secagg.states import AwaitingShares
+from protocols.secagg.vouching import Dealing
 from simulations.attacks.cast import Cast
 
 Parties = frozenset[PartyId]
@@ -85,7 +87,12 @@ class LyingServer:
 
     def deliver(self, me: PartyId, u2: Parties) -> DeliverShares:
         bundles = {dealer: self.shares[dealer].bundles[me] for dealer in u2 - {me}}
-        return DeliverShares(u2, bundles, bindings.sign_u2(self._identity, self.shared(u2)))
+        signature = bindings.sign_u2(self._identity, self.shared(u2))
+        vouchers = {dealer: self._vouchers(dealer)[me] for dealer in bundles if self.room.params.accountable}
+        return DeliverShares(u2, bundles, signature, vouchers)
+
+    def _vouchers(self, dealer: PartyId) -> Mapping[PartyId, Voucher]:
+        return Dealing.of(self.shares[dealer], self.clients).vouchers(dealer)
 
     def survivors(self, u2: Parties, u3: Parties) -> Survivors:
         """This U3, for clients that were shown this U2."""
