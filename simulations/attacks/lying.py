@@ -17,9 +17,11 @@ from protocols.messages import (
     ShareKeys,
     Survivors,
     UnmaskRequest,
+    Voucher,
 )
 from protocols.secagg import Client, bindings
 from protocols.secagg.states import AwaitingShares
+from protocols.secagg.vouching import Dealing
 from simulations.attacks.cast import Cast
 
 Parties = frozenset[PartyId]
@@ -62,8 +64,10 @@ class Voice:
         self.session = bindings.session_digest(self.room.params, listed)
         return Roster(listed, bindings.sign_roster(self._identity, self.session))
 
-    def delivery(self, u2: Parties, bundles: Mapping[PartyId, bytes]) -> DeliverShares:
-        return DeliverShares(u2, bundles, bindings.sign_u2(self._identity, self.shared(u2)))
+    def delivery(
+        self, u2: Parties, bundles: Mapping[PartyId, bytes], vouchers: Mapping[PartyId, Voucher] | None = None
+    ) -> DeliverShares:
+        return DeliverShares(u2, bundles, bindings.sign_u2(self._identity, self.shared(u2)), vouchers or {})
 
     def survivors(self, u2: Parties, u3: Parties) -> Survivors:
         """This U3, for clients that were shown this U2."""
@@ -113,7 +117,12 @@ class LyingServer(Voice):
         return state
 
     def deliver(self, me: PartyId, u2: Parties) -> DeliverShares:
-        return self.delivery(u2, {dealer: self.shares[dealer].bundles[me] for dealer in u2 - {me}})
+        bundles = {dealer: self.shares[dealer].bundles[me] for dealer in u2 - {me}}
+        vouchers = {dealer: self._vouchers(dealer)[me] for dealer in bundles if self.room.params.accountable}
+        return self.delivery(u2, bundles, vouchers)
+
+    def _vouchers(self, dealer: PartyId) -> Mapping[PartyId, Voucher]:
+        return Dealing.of(self.shares[dealer], self.clients).vouchers(dealer)
 
     def request(self, signers: Iterable[PartyId], u2: Parties, u3: Parties) -> UnmaskRequest:
         return UnmaskRequest({signer: self.confirmation(signer, u2, u3) for signer in signers})

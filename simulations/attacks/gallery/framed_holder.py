@@ -97,7 +97,9 @@ def _spoilt(room: Cast, dealer: Client, true: ShareKeys) -> ShareKeys:
     key = bindings.sealing_key(state.channels[_HOLDER], session, me, _HOLDER)
     shares = open_sealed(key, true.bundles[_HOLDER], session, me, _HOLDER)
     bundles = {**true.bundles, _HOLDER: seal(key, _off_by_one(shares), session, me, _HOLDER)}
-    signature = bindings.sign_shares(room.identities[me], session, me, true.commitment, bundles)
+    signature = bindings.sign_shares(
+        room.identities[me], session, me, true.commitment, bindings.bundles_digest(bundles)
+    )
     return replace(true, bundles=bundles, signature=signature)
 
 
