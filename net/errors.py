@@ -17,6 +17,10 @@ class LedgerError(NetError):
     """A ledger that is damaged, or that another process holds."""
 
 
+class JournalError(NetError):
+    """A journal from which no session can be taken up: torn, damaged, another identity's, or not its ledger's."""
+
+
 class TlsError(NetError):
     """A TLS root that cannot be a pin, or a peer that no pin vouches for."""
 

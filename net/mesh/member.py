@@ -399,7 +399,7 @@ class _Member:
         self._announce(self._attempt, frozenset(peers) | {self._member.me})
         early = [one for one in self._early if one.session == session.number]
         self._early = [one for one in self._early if one.session != session.number]
-        meter = Meter(peers)
+        meter = Meter(frozenset(peers), self.hall.traffic)
         try:
             outcome = await session.run(vector, early, self._policy)
         except LocalProtocolError as exc:
@@ -419,7 +419,7 @@ class _Member:
         )
         return MeshSession(
             member.family,
-            Driven(machine, held.fl_round, self._answered.keep),
+            Driven(machine, held.fl_round, lambda _: self._answered.keep(machine.ledger)),
             machine,
             held.fl_round,
             int.from_bytes(nonce[:4], "big"),
