@@ -5,6 +5,7 @@ import logging
 from net.control import Claim, Ready, Refused, Resumed, Task, Want
 from net.framing import Kind
 from net.hall import Event, Hall, Joined, Left, Said
+from net.past import Past
 from net.peer import Peer
 from net.policy import RoundPolicy, gather
 from protocols.errors import PartyId
@@ -13,10 +14,14 @@ log = logging.getLogger("veilsum.coordinator")
 
 
 class Asking:
-    """Gives the task to all who are connected, the payload to those who lack it, and counts who is ready."""
+    """Gives the task to all who are connected, the payload to those who lack it, and counts who is ready.
 
-    def __init__(self, hall: Hall, task: Task, payload: bytes) -> None:
+    past: the session before, in this process.
+    """
+
+    def __init__(self, hall: Hall, task: Task, payload: bytes, past: Past | None) -> None:
         self._hall = hall
+        self._past = past
         self._task = task
         self._payload = payload
         self._ready: dict[PartyId, Peer] = {}
@@ -36,6 +41,8 @@ class Asking:
     def _ask(self, party: PartyId, peer: Peer) -> None:
         self._ready.pop(party, None)
         self._asked[party] = peer
+        if self._past is not None:
+            self._past.tell(party, peer, self._hall.claims.pop(party, None))
         peer.say(self._task)
 
     def _is_in_it(self, party: PartyId, peer: Peer) -> None:

@@ -16,6 +16,7 @@ from net.control import Claim, Grant, Offer, Over, Resumed, Task
 from net.coordinator_journal import CoordinatorJournal, OpenSession, Words
 from net.framing import Kind
 from net.hall import Event, Gone, Hall, Joined, Left, Said, Sent, Stalled
+from net.past import Ending, Past
 from net.peer import Peer, in_frame, in_session
 from net.policy import ASSEMBLE, SLOWEST_UPLOAD, STALL, Policy, RoundPolicy, Waiting, gather
 from net.tasks import open_crew
@@ -69,7 +70,6 @@ class Collecting:
         self._uploads = Uploads()
         self._last_words: list[Words] = []  # of a machine that has ended
         self._settled = False
-        self._is_over = False
 
     async def run(self, policy: Policy) -> Outcome:
         """The whole session, or the rest of it."""
@@ -81,12 +81,20 @@ class Collecting:
             except WorkloadRefused as exc:
                 log.warning("the sum cannot be used: %s", exc)
                 outcome = Aborted(AbortReason.STOPPED)
-            self._end_uploads()
-            self._is_over = True
-            for peer in self._peers.values():
-                peer.say(Over(self._number))
-            await gather(self._hall.grace, self._hall.next_event, self._handle, self._all_told)
+        self._end_uploads()
+        for peer in self._peers.values():
+            peer.say(Over(self._number))
         return outcome
+
+    @property
+    def past(self) -> Past:
+        """What whoever comes back now may lack."""
+        recipients = {party for recipients, _ in self._last_words for party in recipients}
+        return Past(self._task, {party: self._ending(party) for party in recipients})
+
+    def _ending(self, party: PartyId) -> Ending:
+        words = tuple(body for recipients, body in self._last_words if party in recipients)
+        return Ending(self._taken[party], self._journal.sent_to(party), words)
 
     async def _run(self, policy: Policy) -> Outcome:
         machine = self._machine
@@ -155,6 +163,7 @@ class Collecting:
     async def _joined(self, party: PartyId, peer: Peer, claim: Claim | None) -> None:
         """In the session again, if it is in the place where we know it to be. Otherwise it has lost its session, or
         we have: it joins the next one."""
+        self._hall.claims.pop(party, None)
         if self._is_known(party) and claim is not None and self._fits(party, claim):
             await self._resume(party, peer, claim.taken)
             return
@@ -177,11 +186,8 @@ class Collecting:
         self._let_speak(peer)
         peer.say(Resumed(self._number, self._taken[party]))
         bodies = await trio.to_thread.run_sync(self._journal.bodies, party, taken)
-        bodies += [body for recipients, body in self._last_words if party in recipients]
         for body in bodies:
             peer.post(Kind.MESSAGE, *in_session(self._number, body))
-        if self._is_over:
-            peer.say(Over(self._number))
         self._grant()
         log.info("%s is back, and %d messages are sent again", self._hall.name(party), len(bodies))
 
@@ -194,10 +200,6 @@ class Collecting:
     async def _wait_for(self, party: PartyId, patience: float) -> None:
         await trio.sleep(patience)
         await self._hall.report(Gone(party, _NO_PEER))
-
-    def _all_told(self) -> bool:
-        """Nobody who may come back lacks the end."""
-        return not any(party in self._away for recipients, _ in self._last_words for party in recipients)
 
     def _let_speak(self, peer: Peer) -> None:
         peer.deframer.limits[Kind.MESSAGE] = in_frame(self._limits.up)

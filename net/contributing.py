@@ -101,7 +101,11 @@ class Contributing:
     async def attach(self, peer: Peer, have: int) -> None:
         """A connection on which the coordinator says how many of our frames it has: the others leave again."""
         self._peer, self._next, self._offered = peer, have, None
-        await self._go_on()
+        if have > self._ready:
+            log.warning("step %d: refused: the coordinator has more of us than we ever said", self.task.fl_round)
+            await self._refuse(DropReason.UNEXPECTED)
+        else:
+            await self._go_on()
 
     def detach(self) -> None:
         """The connection is over."""

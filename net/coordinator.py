@@ -19,6 +19,7 @@ from net.errors import ConfigError, JournalError, NoResult, TlsError, TooFewPart
 from net.events import ignore
 from net.framing import Kind
 from net.hall import Event, Hall, Joined, Said, listen, nothing
+from net.past import Past
 from net.peer import Peer
 from net.policy import ASSEMBLE, gather
 from net.report import Meter, OnReport
@@ -85,6 +86,7 @@ class _Coordinator:
         self._run = SystemRandomness().bytes(RUN_BYTES)
         self._sessions = 0
         self._epoch: Any = None  # what the last session left to the next one
+        self._past: Past | None = None
         keys = read_keys(config.identity)
         self._identity = keys.identity
         if keys.identity.verify_key != self._consortium.head.verify_key:
@@ -194,7 +196,7 @@ class _Coordinator:
         if hall.stopping or self._contributing(hall.peers) < self._floor:
             return task, dict(hall.peers)
         self._sessions += 1
-        return task, await Asking(hall, task, held.payload).run(policy)
+        return task, await Asking(hall, task, held.payload, self._past).run(policy)
 
     # One session
 
@@ -243,6 +245,7 @@ class _Coordinator:
             resumed=resumed,
         )
         outcome = await collecting.run(self._policy)
+        self._past = collecting.past
         await trio.to_thread.run_sync(self._hand_on, server)
         report = meter.report(held.fl_round, server, outcome, everybody)
         self._on_report(report)
@@ -278,13 +281,19 @@ class _Coordinator:
         have gone. A coordinator that is started when all is done waits for them to come, too."""
         hall, finished = self.hall, TrainingFinished(held.fl_round, held.digest)
         hall.catch_up()
-        for peer in hall.peers.values():
+
+        def tell(party: PartyId, peer: Peer) -> None:
+            if self._past is not None:
+                self._past.tell(party, peer, hall.claims.pop(party, None))
             peer.say(finished)
+
+        for party, peer in hall.peers.items():
+            tell(party, peer)
 
         async def answer(event: Event) -> None:
             match event:
-                case Joined(_, peer):
-                    peer.say(finished)
+                case Joined(party, peer):
+                    tell(party, peer)
                 case Said(_, peer, Want(payload=held.digest)):
                     peer.post(Kind.PAYLOAD, held.payload)
 

@@ -110,8 +110,8 @@ async def nothing(_: Event) -> None:
 
 
 class Hall:
-    """Members connect here. `peers`: who is connected now; `away`: whose connection broke, and who may come back yet;
-    `lost`: who was here, or was waited for in vain.
+    """Members connect here. `peers`: who is connected now; `claims`: the session that each said it was in when it came,
+    until somebody answers that; `away`: whose connection broke, and who may come back yet; `lost`: who was here, or was waited for in vain.
 
     me: this party's own place, where it is a member itself: then those above it come here, and it goes to those below.
     role: what this process is, for people. limits: of the frames on a connection that begins. grace: seconds in which
@@ -128,6 +128,7 @@ class Hall:
         grace: float = 0.0,
     ) -> None:
         self.peers: dict[PartyId, Peer] = {}
+        self.claims: dict[PartyId, Claim | None] = {}
         self.away: dict[PartyId, Peer] = {}
         self.lost: set[PartyId] = set()
         self.limits: dict[Kind, int] = {Kind.CONTROL: CONTROL_LIMIT}
@@ -198,7 +199,7 @@ class Hall:
                     self._count(party, older)
                     older.say(Refused(Reason.REPLACED, "a newer connection of this party took its place"))
                     older.close()
-                self.peers[party] = peer
+                self.peers[party], self.claims[party] = peer, event.claim
                 self.away.pop(party, None)
                 self.lost.discard(party)
             case Left(party, peer, reason) if self.peers.get(party) is peer:

@@ -249,6 +249,7 @@ class _Party:
     async def _resumed(self, taken: Contributing, have: int, peer: Peer) -> None:
         self._hooks.tell(Happened.RESUMED, taken.task.fl_round)
         await taken.attach(peer, have)
+        await self._conclude()
 
     # A task: which payload, then the session
 

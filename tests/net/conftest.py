@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import trio
+from crashing import Killed
+from cutting import Wire
 from launcher import Launcher
 from powers import PowersOfTwo, initial
 
@@ -56,10 +58,6 @@ def make_consortium(banks: int = 5, **changes: Any) -> Consortium:
     return Consortium(**{**values, **changes})
 
 
-class Killed(Exception):
-    """A test ended this party here."""
-
-
 @dataclass
 class Bank:
     """One party process of a test. `kill_at`: message class name, in step `kill_in`, before which it vanishes."""
@@ -75,6 +73,8 @@ class Bank:
     stop: trio.Event = field(default_factory=trio.Event)
     error: Exception | None = None
     failed: threading.Event = field(default_factory=threading.Event)
+    wire: Wire | None = None
+    returns: bool = False  # a process of it is started again where one was killed
 
     def before_send(self, fl_round: int, message: Any) -> None:
         if type(message).__name__ == self.kill_at and fl_round == self.kill_in:
@@ -88,6 +88,13 @@ class Bank:
         return [event for event in self.events if event.what is what]
 
     async def run(self) -> None:
+        """To its end; a bank that returns is killed once."""
+        await self._run_once()
+        if self.returns and isinstance(self.error, Killed):
+            self.error = self.kill_at = None
+            await self._run_once()
+
+    async def _run_once(self) -> None:
         try:
             await run_party(
                 self.config,
@@ -117,6 +124,7 @@ class Loopback:
         self.policy = Policy(RoundPolicy(patience=20.0), attempts=1)
         self.port = 0
         self.stop = trio.Event()
+        self.crashes = 0  # of the coordinator
 
     def write_keys(self, name: str, keys: Keys) -> None:
         write_keys(self.folder / f"{name}.key", keys)
@@ -134,20 +142,32 @@ class Loopback:
         return Bank(place, config, PowersOfTwo(place))
 
     async def run(self, steps: int = 1, *, missing: tuple[int, ...] = ()) -> bytes:
-        """Runs it to its end; the coordinator's last payload. Raises what the coordinator raises."""
+        """Runs it to its end; the coordinator's last payload. Raises what the coordinator raises. A coordinator that is
+        killed is started again."""
         self._start = [bank for bank in self.banks if bank.place not in missing]
         error: NetError | None = None
         with trio.fail_after(30):
-            async with trio.open_nursery() as self._parties:
-                try:
-                    await self._coordinate(steps)
-                except NetError as exc:
-                    error = exc
-                for bank in self.banks:
-                    bank.stop.set()
+            async with trio.open_nursery() as self._wires:
+                async with trio.open_nursery() as self._parties:
+                    try:
+                        await self._coordinate_to_the_end(steps)
+                    except NetError as exc:
+                        error = exc
+                    for bank in self.banks:
+                        bank.stop.set()
+                self._wires.cancel_scope.cancel()
         if error is not None:
             raise error
         return (self.folder / "coordinator.model").read_bytes()
+
+    async def _coordinate_to_the_end(self, steps: int) -> None:
+        while True:
+            try:
+                await self._coordinate(steps)
+            except Killed:
+                self.crashes += 1
+            else:
+                return
 
     async def _coordinate(self, steps: int) -> None:
         for bank in self.banks:
@@ -156,6 +176,7 @@ class Loopback:
             consortium=self.folder / "consortium.toml",
             identity=self.folder / "coordinator.key",
             payload=self.folder / "coordinator.model",
+            listen=Address("127.0.0.1", self.port),
             policy=self.policy,
         )
         await run_coordinator(
@@ -171,11 +192,23 @@ class Loopback:
         self.port = port
         for bank in self._start:
             self.start(bank)
+        self._start = []
 
     def start(self, bank: Bank) -> None:
-        bank.config = _at(bank.config, self.port)
         bank.stop = trio.Event()
-        self._parties.start_soon(bank.run)
+        self._parties.start_soon(self._run, bank)
+
+    async def _run(self, bank: Bank) -> None:
+        port = self.port
+        if bank.wire is not None:
+            port = await self._wires.start(bank.wire.serve)
+        bank.config = _at(bank.config, port)
+        await bank.run()
+
+    def wire(self, place: int) -> Wire:
+        """What this bank says, and hears, goes over a wire that can be cut."""
+        wire = self.banks[place].wire = Wire(lambda: self.port)
+        return wire
 
 
 def _at(config: PartyConfig, port: int) -> PartyConfig:
