@@ -110,8 +110,10 @@ async def nothing(_: Event) -> None:
 
 
 class Hall:
-    """Members connect here. `peers`: who is connected now; `claims`: the session that each said it was in when it came,
-    until somebody answers that; `away`: whose connection broke, and who may come back yet; `lost`: who was here, or was waited for in vain.
+    """Members connect here.
+
+    peers: who is connected now. claims: the session that each said it was in when it came, until somebody answers that.
+    away: whose connection broke, and who may come back yet. lost: who was here, or was waited for in vain.
 
     me: this party's own place, where it is a member itself: then those above it come here, and it goes to those below.
     role: what this process is, for people. limits: of the frames on a connection that begins. grace: seconds in which

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Annotated, Final
 
 from mpc.hashing import Part, kdf
-from mpc.keys import ChannelKey, SigningKey
+from mpc.keys import ChannelKey, SigningKey, StorageKey
 from mpc.randomness import SystemRandomness
 from mpc.sealing import SEAL_OVERHEAD, SealBroken, open_sealed, seal
 from net.errors import JournalError, NetError
@@ -45,9 +45,9 @@ class Piece:
         return self.length + self.parts * SEAL_OVERHEAD
 
 
-def storage_key(identity: SigningKey, *purpose: Part) -> ChannelKey:
-    """From which the keys of the pieces come. The identity itself seals nothing."""
-    return ChannelKey(kdf(identity.raw, "journal storage", *purpose))
+def storage_key(identity: SigningKey, *purpose: Part) -> StorageKey:
+    """The identity itself seals nothing."""
+    return StorageKey(kdf(identity.raw, "journal storage", *purpose))
 
 
 class Journal:
@@ -56,7 +56,7 @@ class Journal:
     Raises NetError where it cannot be written, JournalError where it cannot be read.
     """
 
-    def __init__(self, path: Path, storage: ChannelKey, *, head: int = 0) -> None:
+    def __init__(self, path: Path, storage: StorageKey, *, head: int = 0) -> None:
         self.path = path
         self._storage = storage
         self._head = head
