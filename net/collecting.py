@@ -6,7 +6,7 @@ the other's frames it has had, and gets the rest, byte for byte.
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -14,6 +14,7 @@ import trio
 
 from net.control import Claim, Grant, Offer, Over, Resumed, Task
 from net.coordinator_journal import CoordinatorJournal, OpenSession, Words
+from net.errors import JournalError
 from net.framing import Kind
 from net.hall import Event, Gone, Hall, Joined, Left, Said, Sent, Stalled
 from net.past import Ending, Past
@@ -165,8 +166,13 @@ class Collecting:
         we have: it joins the next one."""
         self._hall.claims.pop(party, None)
         if self._is_known(party) and claim is not None and self._fits(party, claim):
-            await self._resume(party, peer, claim.taken)
-            return
+            try:
+                bodies = await trio.to_thread.run_sync(self._journal.bodies, party, claim.taken)
+            except JournalError as exc:
+                log.warning("what was said to %s cannot be said again: %s", self._hall.name(party), exc)
+            else:
+                self._resume(party, peer, bodies)
+                return
         if self._is_known(party):
             await self._give_up(party, DropReason.VANISHED)
         if claim is not None:
@@ -179,13 +185,12 @@ class Collecting:
         same = (claim.run, claim.session) == (self._task.run, self._number)
         return same and claim.taken <= self._journal.sent_to(party)
 
-    async def _resume(self, party: PartyId, peer: Peer, taken: int) -> None:
+    def _resume(self, party: PartyId, peer: Peer, bodies: Sequence[bytes]) -> None:
         self._away.pop(party, None)
         self._uploads.end(party)
         self._peers[party] = peer
         self._let_speak(peer)
         peer.say(Resumed(self._number, self._taken[party]))
-        bodies = await trio.to_thread.run_sync(self._journal.bodies, party, taken)
         for body in bodies:
             peer.post(Kind.MESSAGE, *in_session(self._number, body))
         self._grant()

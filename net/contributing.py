@@ -16,6 +16,7 @@ import trio
 from mpc.field import FieldVector
 from net.control import Claim, Offer
 from net.driven import Driven
+from net.errors import JournalError
 from net.events import BeforeSend
 from net.framing import Kind
 from net.party_journal import KeptFrame, KeptSession
@@ -173,7 +174,7 @@ class Contributing:
 
     async def _go_on(self) -> None:
         """Up to the next upload, which is offered."""
-        while self._peer is not None and self._next < self._ready:
+        while self._peer is not None and self._next < self._ready and self._client.outcome is None:
             frame = self._kept.frames[self._next]
             if frame.kind == Kind.UPLOAD:
                 self._offer(frame)
@@ -187,7 +188,12 @@ class Contributing:
 
     async def _send(self, frame: KeptFrame) -> None:
         self._next += 1
-        body = await trio.to_thread.run_sync(self._journal.body, frame)
+        try:
+            body = await trio.to_thread.run_sync(self._journal.body, frame)
+        except JournalError as exc:
+            log.warning("step %d: our part in it is given up: %s", self.task.fl_round, exc)
+            await self._step(partial(self._client.abort, AbortReason.STOPPED))
+            return
         if self._peer is not None:
             shown = self._on_upload if frame.kind == Kind.UPLOAD else None
             self._peer.post(Kind(frame.kind), *in_session(self.task.session, body), progress=shown)

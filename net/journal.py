@@ -90,6 +90,8 @@ class Journal:
 
     def read(self, piece: Piece) -> bytes:
         with self._reading():
+            if piece.at + piece.sealed_length > os.fstat(self._opened().fileno()).st_size:
+                raise SealBroken("a piece that ends behind the file")
             self._opened().seek(piece.at)
             return b"".join(
                 open_sealed(key, self._read_part(piece, part)) for part, key in enumerate(self._keys(piece))

@@ -238,6 +238,7 @@ class _Party:
                 await self._resumed(taken, have, peer)
             case Grant(session) if (taken := self._in(session)) is not None:
                 await taken.granted()
+                await self._conclude()
             case Over(session) if (taken := self._in(session)) is not None:
                 await taken.give_up(AbortReason.TOLD)
                 await self._conclude()

@@ -1,6 +1,7 @@
 """Five banks and a coordinator in one process: real keys, real files, real TLS on the loopback."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -17,9 +18,11 @@ from powers import PowersOfTwo, initial
 
 from mpc.randomness import SeededRandomness
 from net.config import Address, CoordinatorConfig, PartyConfig, PartyTerms, dump_consortium
+from net.contributing import Contributing
 from net.coordinator import run_coordinator
 from net.errors import NetError
 from net.events import Happened, PartyEvent
+from net.framing import Kind
 from net.party import run_party
 from net.policy import Policy, RoundPolicy
 from net.report import SessionReport
@@ -75,6 +78,7 @@ class Bank:
     failed: threading.Event = field(default_factory=threading.Event)
     wire: Wire | None = None
     returns: bool = False  # a process of it is started again where one was killed
+    meanwhile: Callable[[], object] = lambda: None  # done before that
 
     def before_send(self, fl_round: int, message: Any) -> None:
         if type(message).__name__ == self.kill_at and fl_round == self.kill_in:
@@ -92,6 +96,7 @@ class Bank:
         await self._run_once()
         if self.returns and isinstance(self.error, Killed):
             self.error = self.kill_at = None
+            self.meanwhile()
             await self._run_once()
 
     async def _run_once(self) -> None:
@@ -125,6 +130,7 @@ class Loopback:
         self.port = 0
         self.stop = trio.Event()
         self.crashes = 0  # of the coordinator
+        self.between: Callable[[], object] = lambda: None  # done before it is started again
 
     def write_keys(self, name: str, keys: Keys) -> None:
         write_keys(self.folder / f"{name}.key", keys)
@@ -166,6 +172,7 @@ class Loopback:
                 await self._coordinate(steps)
             except Killed:
                 self.crashes += 1
+                self.between()
             else:
                 return
 
@@ -246,3 +253,19 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Launcher]]:
             return stack.enter_context(Launcher(tmp_path, consortium, keys, patience=patience))
 
         yield make
+
+
+@pytest.fixture
+def masked(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Bank -> session and place in it -> every upload that it sent there, of whatever process."""
+    sent: Any = defaultdict(lambda: defaultdict(list))
+    send = Contributing._send
+
+    async def noting(self: Any, frame: Any) -> None:
+        if frame.kind == Kind.UPLOAD:
+            at = self._kept.frames.index(frame)
+            sent[self._client._me][self.task.run, self.task.session, at].append(self._journal.body(frame))
+        await send(self, frame)
+
+    monkeypatch.setattr(Contributing, "_send", noting)
+    return sent

@@ -5,16 +5,13 @@ Real processes and SIGKILL: `test_crash_processes.py`.
 """
 
 import json
-from collections import defaultdict
 from dataclasses import replace
 from itertools import product
 
 import pytest
 from crashing import Crash, Killed, Writes
 
-from net.contributing import Contributing
 from net.events import Happened
-from net.framing import Kind
 from net.policy import Policy, RoundPolicy
 from protocols.families import FAMILIES
 
@@ -36,21 +33,6 @@ def die():
 
 def crashes(writes):
     return [pytest.param(Crash(*at), id=str(Crash(*at))) for at in product(range(writes), (False, True))]
-
-
-@pytest.fixture
-def masked(monkeypatch):
-    """Bank -> session -> every different upload that it sent in this session, of whatever process."""
-    sent, send = defaultdict(lambda: defaultdict(list)), Contributing._send
-
-    async def noting(self, frame):
-        if frame.kind == Kind.UPLOAD:
-            at = self._kept.frames.index(frame)
-            sent[self._client._me][self.task.run, self.task.session, at].append(self._journal.body(frame))
-        await send(self, frame)
-
-    monkeypatch.setattr(Contributing, "_send", noting)
-    return sent
 
 
 @pytest.fixture
