@@ -247,10 +247,10 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Launcher]]:
     """Writes the files of so many banks; what is started of it ends with the test."""
     with ExitStack() as stack:
 
-        def make(banks: int, *, patience: float = 2.0, **changes: Any) -> Launcher:
+        def make(banks: int, *, patience: float = 2.0, grace: float = 0.0, **changes: Any) -> Launcher:
             consortium = make_consortium(banks, **changes)
             keys = {name: make_keys(name) for name in ("coordinator", *(card.name for card in consortium.members))}
-            return stack.enter_context(Launcher(tmp_path, consortium, keys, patience=patience))
+            return stack.enter_context(Launcher(tmp_path, consortium, keys, patience=patience, grace=grace))
 
         yield make
 
