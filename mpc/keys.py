@@ -190,6 +190,11 @@ class ChannelKey(_Secret):
     """The key of a channel: it seals one message (see `mpc.sealing`), or is what keys of one message each come from."""
 
 
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class StorageKey(_Secret):
+    """What the keys of a process's sealed files come from. It lives as long as the identity that it comes from."""
+
+
 def agree_seed(mine: AgreementSecret, theirs: AgreementKey, *, purpose: str, context: tuple[Part, ...]) -> Seed:
     """The seed that both sides of a pair derive for this purpose and context, which must be the same on both sides.
 

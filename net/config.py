@@ -15,7 +15,7 @@ import tomlkit
 from tomlkit.items import Table as TomlTable
 
 from net.errors import ConfigError
-from net.policy import ASSEMBLE, Policy, RoundPolicy
+from net.policy import ASSEMBLE, GRACE, Policy, RoundPolicy
 from net.reading import Table, read
 from protocols.families import FAMILIES, ROUND_NAMES, family_of
 from protocols.family import Family
@@ -70,7 +70,7 @@ class CoordinatorConfig:
     identity: Path
     payload: Path
     listen: Address = field(default_factory=lambda: Address("127.0.0.1", 0))
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = field(default_factory=lambda: Policy(grace=GRACE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +281,7 @@ def load_coordinator(path: Path) -> CoordinatorConfig:
         identity=table.path("identity"),
         payload=table.path("payload"),
         listen=_address(table, "listen"),
-        policy=_policies(table, path),
+        policy=_policies(table, path, grace=GRACE),
     )
 
 
@@ -291,7 +291,7 @@ def dump_coordinator(config: CoordinatorConfig, folder: Path) -> str:
     for key in ("consortium", "identity", "payload"):
         document.add(key, _relative(getattr(config, key), folder))
     document.add("listen", str(config.listen))
-    document.add("policy", _policies_table(config.policy))
+    document.add("policy", _policies_table(config.policy, has_grace=True))
     return tomlkit.dumps(document)
 
 
@@ -403,24 +403,32 @@ def _terms_table(own: PartyTerms) -> TomlTable:
     return terms
 
 
-def _policies(table: Table, path: Path) -> Policy:
-    given = table.get("policy", dict, {})
-    return _policy(Table(given, path, (*_WAITING, "attempts", *_ROUND_NAMES), "policy"))
+def _policies(table: Table, path: Path, *, grace: float | None = None) -> Policy:
+    """grace: where the file does not say; None where it must not."""
+    given, keys = table.get("policy", dict, {}), ("attempts",) if grace is None else ("attempts", "grace")
+    return _policy(Table(given, path, (*_WAITING, *keys, *_ROUND_NAMES), "policy"), grace or 0.0)
 
 
-def _policies_table(policy: Policy) -> TomlTable:
+def _policies_table(policy: Policy, *, has_grace: bool = False) -> TomlTable:
     table = _round_table(policy.default)
     table.add("attempts", policy.attempts)
+    if has_grace:
+        table.add("grace", policy.grace)
     for name, round_policy in policy.rounds.items():
         table.add(name, _round_table(round_policy))
     return table
 
 
-def _policy(table: Table) -> Policy:
+def _policy(table: Table, grace: float) -> Policy:
     default = _round_policy(table, Policy().default)
     rounds = {name: _round_policy(table.table(name, _WAITING), default) for name in _ROUND_NAMES if name in table}
     try:
-        return Policy(default, rounds, attempts=table.get("attempts", int, Policy().attempts))
+        return Policy(
+            default,
+            rounds,
+            attempts=table.get("attempts", int, Policy().attempts),
+            grace=table.get("grace", float, grace),
+        )
     except ValueError as exc:
         raise table.error(str(exc)) from exc
 

@@ -1,16 +1,25 @@
-"""One session at a party: drives its client, holds back what needs the input until it is trained, waits for a grant."""
+"""One session at a party: drives its client, holds back what needs the input until it is trained, waits for a grant.
+
+It outlives its connections. What it says is on disk, in order, before it leaves: so the coordinator gets what it lacks
+on the next connection, byte for byte, from this process or from the one after it.
+"""
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
+
+import trio
 
 from mpc.field import FieldVector
-from net.control import Offer, Task
-from net.driven import Driven, Keep
+from net.control import Claim, Offer
+from net.driven import Driven
+from net.errors import JournalError
 from net.events import BeforeSend
 from net.framing import Kind
+from net.party_journal import KeptFrame, KeptSession
 from net.peer import Peer, in_session
 from net.workload import Held
 from protocols.errors import SERVER, AbortReason, DropReason, PeerMisbehaved, WireError
@@ -25,39 +34,52 @@ Progress = Callable[[int, int], None]
 log = logging.getLogger("veilsum.party")
 
 
-class Contributing:
-    """A task that this party has taken, with a machine of the family. `held`: what it trains from.
+class SessionJournal(Protocol):
+    """That of `net/party_journal`, as a session uses it."""
 
-    trains: False for a party that has no input and only aggregates. most_waiting: bytes of messages that may come while
-    it trains.
+    def write(self, session: KeptSession, machine: Contributor, said: Sequence[tuple[Kind, bytes]]) -> KeptSession: ...
+
+    def body(self, frame: KeptFrame) -> bytes: ...
+
+    def finish(self, session: KeptSession, machine: Contributor) -> None: ...
+
+
+class Contributing:
+    """A session that this party is in, with a machine of the family. `held`: what it trains from.
+
+    kept: as the journal has it; of one that begins: nothing taken, nothing said. most_waiting: bytes of messages that
+    may come while it trains.
     """
 
     def __init__(
         self,
-        task: Task,
         held: Held,
         family: Family,
         client: Contributor,
-        peer: Peer,
+        kept: KeptSession,
+        journal: SessionJournal,
         *,
-        trains: bool,
         most_waiting: int,
         before_send: BeforeSend,
         on_upload: Progress,
-        keep: Keep,
     ) -> None:
-        self.task: Final = task
+        self.task: Final = kept.task
         self.held: Final = held
         self._family = family
         self._client = client
-        self._peer = peer
+        self._kept = kept
+        self._journal = journal
         self._before_send = before_send
         self._on_upload = on_upload
-        self._driven = Driven(client, task.fl_round, keep)
-        self._ready = not trains
+        self._driven = Driven(client, kept.task.fl_round, self._write)
+        self._trained = kept.trained
+        self._taken = kept.taken  # frames that the machine has had
         self._waiting: deque[Any] = deque()  # what needs the input, and what came after it
         self._room = most_waiting
-        self._outgoing: deque[tuple[Kind, bytes]] = deque()  # an upload that is offered, and what follows it
+        self._peer: Peer | None = None
+        self._ready = len(kept.frames)  # so many of what we said may leave
+        self._next = 0  # the first of them that has not, on this connection
+        self._offered: int | None = None  # an upload that waits for its grant
         self._line: Line | None = None  # None: not from the beginning
         self._seen: Seen | None = None
 
@@ -68,6 +90,16 @@ class Contributing:
     @property
     def outcome(self) -> Outcome | None:
         return self._client.outcome
+
+    @property
+    def trained(self) -> bool:
+        """Whether the input is there, or none is due."""
+        return self._trained
+
+    @property
+    def claim(self) -> Claim:
+        """What we say of it where we come back: that what came until now need not come again."""
+        return Claim(self.task.run, self.task.session, self._taken + len(self._waiting))
 
     @property
     def witnessed(self) -> Witnessed | None:
@@ -82,6 +114,19 @@ class Contributing:
         self._line = Line()
         await self._step(self._client.start)
 
+    async def attach(self, peer: Peer, have: int) -> None:
+        """A connection on which the coordinator says how many of our frames it has: the others leave again."""
+        self._peer, self._next, self._offered = peer, have, None
+        if have > self._ready:
+            log.warning("step %d: refused: the coordinator has more of us than we ever said", self.task.fl_round)
+            await self._refuse(DropReason.UNEXPECTED)
+        else:
+            await self._go_on()
+
+    def detach(self) -> None:
+        """The connection is over."""
+        self._peer = None
+
     async def receive(self, body: bytes) -> None:
         """An encoded message of the server. What it must not send ends the session here, and it is told."""
         if self._line is not None:
@@ -92,7 +137,7 @@ class Contributing:
             await self._refuse(DropReason.MALFORMED)
             return
         needs_input = self._family.held_back is not None and isinstance(message, self._family.held_back)
-        if self._ready or not (needs_input or self._waiting):
+        if self._trained or not (needs_input or self._waiting):
             await self._deliver(message)
         elif len(body) <= self._room and not (needs_input and self._waiting):
             self._waiting.append(message)
@@ -100,27 +145,28 @@ class Contributing:
         else:
             await self._refuse(DropReason.UNEXPECTED)
 
-    async def trained(self, vector: FieldVector) -> None:
-        """The input is there; what was held back goes in. Ignored when the session is over by now."""
-        self._ready = True
-        if self._client.outcome is None:
-            await self._driven.set_input(vector)
+    async def give_input(self, vector: FieldVector) -> None:
+        """It is trained, and on disk; what was held back goes in. Ignored when the session is over by now."""
+        if self._client.outcome is not None:
+            return
+        await self._driven.set_input(vector)
+        self._trained = True
+        await trio.to_thread.run_sync(self._write_down, [])
         while self._waiting:
             await self._deliver(self._waiting.popleft())
 
-    def granted(self) -> None:
+    async def granted(self) -> None:
         """The coordinator takes the upload now that we offered."""
-        if self._outgoing:
-            kind, body = self._outgoing.popleft()
-            self._peer.post(kind, *in_session(self.task.session, body), progress=self._on_upload)
-            self._go_on()
+        if self._offered is not None and self._offered == self._next:
+            await self._send(self._kept.frames[self._next])
+            await self._go_on()
 
-    def give_up(self, reason: AbortReason) -> None:
+    async def give_up(self, reason: AbortReason) -> None:
         """Ends it here and erases the secrets; nobody is told."""
-        self._outgoing.clear()
-        self._client.abort(reason)
+        await self._driven.step(lambda: self._client.abort(reason))
 
     async def _deliver(self, message: Any) -> None:
+        self._taken += 1
         try:
             await self._step(partial(self._client.receive, SERVER, message))
         except PeerMisbehaved as exc:
@@ -132,27 +178,73 @@ class Contributing:
         await self._step(partial(self._client.drop, SERVER, reason))
 
     async def _step(self, call: Callable[[], list[Envelope]]) -> None:
+        """All that it says leaves in its order: what follows an upload waits for its grant."""
+        self._look()
         envelopes = await self._driven.step(call)
+        self._look()
+        for envelope in envelopes:
+            self._before_send(self.task.fl_round, envelope.message)
+            if self._client.outcome is None:
+                self._ready += 1
+                await self._go_on()
+            else:
+                self._say_last(envelope.message)
+
+    def _look(self) -> None:
+        """What a machine that has ended does not know any more."""
         if self._client.outcome is None and isinstance(self._client, Witness):
             self._seen = self._client.seen
-        for envelope in envelopes:
-            self._post(envelope.message)
 
-    def _post(self, message: Any) -> None:
-        """All leave in their order: what follows an upload waits for its grant."""
-        self._before_send(self.task.fl_round, message)
+    # What leaves
+
+    async def _go_on(self) -> None:
+        """Up to the next upload, which is offered."""
+        while self._peer is not None and self._next < self._ready and self._client.outcome is None:
+            frame = self._kept.frames[self._next]
+            if frame.kind == Kind.UPLOAD:
+                self._offer(frame)
+                return
+            await self._send(frame)
+
+    def _offer(self, frame: KeptFrame) -> None:
+        if self._offered != self._next and self._peer is not None:
+            self._offered = self._next
+            self._peer.say(Offer(self.task.session, frame.size))
+
+    async def _send(self, frame: KeptFrame) -> None:
+        self._next += 1
+        try:
+            body = await trio.to_thread.run_sync(self._journal.body, frame)
+        except JournalError as exc:
+            log.warning("step %d: our part in it is given up: %s", self.task.fl_round, exc)
+            await self._step(partial(self._client.abort, AbortReason.STOPPED))
+            return
+        if self._peer is not None:
+            shown = self._on_upload if frame.kind == Kind.UPLOAD else None
+            self._peer.post(Kind(frame.kind), *in_session(self.task.session, body), progress=shown)
+
+    def _say_last(self, message: Any) -> None:
+        """The session is over, and with it what has not left. This is in no journal."""
+        _, body = self._frame(message)
+        if self._peer is not None:
+            self._peer.post(Kind.MESSAGE, *in_session(self.task.session, body))
+
+    # What is on disk. Called in a thread
+
+    def _write(self, envelopes: list[Envelope]) -> None:
+        """A step that says nothing is taken again after a crash, with what the coordinator sends again."""
+        if self._client.outcome is not None:
+            self._journal.finish(self._kept, self._client)
+        elif envelopes:
+            self._write_down([self._frame(envelope.message) for envelope in envelopes])
+
+    def _write_down(self, said: list[tuple[Kind, bytes]]) -> None:
+        stands = replace(self._kept, taken=self._taken, trained=self._trained)
+        self._kept = self._journal.write(stands, self._client, said)
+
+    def _frame(self, message: Any) -> tuple[Kind, bytes]:
         kind = Kind.UPLOAD if isinstance(message, self._family.uploads) else Kind.MESSAGE
         body = self._family.codec.encode(message)
         if self._line is not None:
             self._line.said(body)
-        self._outgoing.append((kind, body))
-        if len(self._outgoing) == 1:
-            self._go_on()
-
-    def _go_on(self) -> None:
-        """Up to the next upload, which is offered."""
-        while self._outgoing and self._outgoing[0][0] is Kind.MESSAGE:
-            _, body = self._outgoing.popleft()
-            self._peer.post(Kind.MESSAGE, *in_session(self.task.session, body))
-        if self._outgoing:
-            self._peer.say(Offer(self.task.session, len(self._outgoing[0][1])))
+        return kind, body

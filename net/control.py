@@ -1,18 +1,19 @@
 """What the two ends of a connection say beside the protocol: who they are, which step comes next, who may upload.
 
-Party -> coordinator: Hello, Ready, Want, WantRecords, Offer, Refused.
-Coordinator -> party: Welcome, Refused, Records, Task, Grant, Over, Finished.
+Party -> coordinator: Hello, Ready, Want, WantRecords, Offer, Refused, Leave.
+Coordinator -> party: Welcome, Refused, Records, Task, Resumed, Grant, Over, Finished.
 Between the members of a mesh: Hello, Welcome, Refused, Standing, Want.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 from protocols.roster import Consortium
 from protocols.session import WIRE, Digest
-from protocols.wire import Codec, PartySet
+from protocols.wire import Codec, PartySet, Size
 
+RUN_BYTES: Final = 16
 HELLO_LIMIT: Final = 1024  # bytes of a control frame before the hello is accepted
 CONTROL_LIMIT: Final = 4096
 LARGEST_CLOCK_GAP: Final = 3600  # seconds
@@ -27,11 +28,25 @@ class Reason(StrEnum):
     OTHER_RECORDS = "other-records"  # the records of what was held before are not those that we hold
 
 
+Run = Annotated[bytes, Size(RUN_BYTES)]
+"""Which process of the coordinator a session began in: each draws one, and numbers its own sessions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The session that a party is in, and how many of its frames it has taken. The coordinator sends what follows."""
+
+    run: Run
+    session: int
+    taken: int
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
     wire: str
     consortium: Digest
     clock: int  # the party's, unix seconds
+    claim: Claim | None = None  # a party that is in no session has none, nor has a member of a mesh
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +82,16 @@ class Task:
     session: int
     fl_round: int
     payload: Digest
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The session that the party claims goes on. taken: how many of the party's frames are here; it sends what
+    follows."""
+
+    session: int
+    taken: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +137,11 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Leave:
+    """This party's process ends: nobody need wait for it to come back."""
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """Where a member of a mesh stands: which payload it holds, for which step, and what it waits for.
 
@@ -126,7 +156,8 @@ class Standing:
 
 
 Control = (
-    Hello | Welcome | Refused | Records | WantRecords | Task | Want | Ready | Offer | Grant | Over | Finished | Standing
+    Hello | Welcome | Refused | Records | WantRecords | Task | Want | Ready | Resumed | Offer | Grant | Over | Finished
+    | Leave | Standing
 )  # fmt: skip
 
 CONTROL = Codec(Control)

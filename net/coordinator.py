@@ -2,30 +2,34 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import trio
 
 from mpc.randomness import SystemRandomness
+from net.assembling import Asking
 from net.collecting import Collecting
 from net.config import CoordinatorConfig, load_consortium, load_family
+from net.control import RUN_BYTES, Task, Want, WantRecords
 from net.control import Finished as TrainingFinished
-from net.control import Ready, Refused, Task, Want, WantRecords
-from net.errors import ConfigError, NoResult, TlsError, TooFewParties
+from net.coordinator_journal import CoordinatorJournal, OpenSession
+from net.errors import ConfigError, JournalError, NoResult, TlsError, TooFewParties
 from net.events import ignore
 from net.framing import Kind
-from net.hall import Event, Hall, Joined, Left, Said, listen, nothing
+from net.hall import Event, Hall, Joined, Said, listen, nothing
+from net.past import Past
 from net.peer import Peer
-from net.policy import ASSEMBLE, RoundPolicy, gather
+from net.policy import ASSEMBLE, gather
 from net.recorder import Concluded, Recorder
 from net.report import Meter, OnReport
 from net.store import read_keys, read_payload, write_whole
 from net.tasks import open_crew, stop_on_sigterm
 from net.tls import Endpoint, Pins
 from net.workload import Held, Workload
-from protocols.errors import PartyId
-from protocols.machine import Aggregate, Collector, Finished, HandsOn
+from protocols.errors import PartyId, ProtocolError
+from protocols.machine import Aggregate, Collector, Finished, HandsOn, Outcome
 from protocols.session import SessionParams, smallest_cohort
 from protocols.wire import PartySet
 
@@ -44,7 +48,8 @@ async def run_coordinator(
     on_listening: OnListening = ignore,
     stop: trio.Event | None = None,
 ) -> None:
-    """Trains until the workload has finished. Goes on from the stored payload where there is one, else from `initial`.
+    """Trains until the workload has finished. Goes on from the stored payload where there is one, else from `initial`;
+    and with the session that was open when a process of this coordinator ended, where its journal lets it.
 
     on_listening gets the address that the system chose. stop ends it after the session that is running; where none is
     given SIGTERM does. Raises NetError with a line for people.
@@ -62,6 +67,7 @@ async def run_coordinator(
             await coordinator.train(initial)
         finally:
             await coordinator.hall.dismiss()
+            coordinator.journal.close()
 
 
 class _Coordinator:
@@ -78,8 +84,10 @@ class _Coordinator:
             )
         self._collector = self._family.collector
         self._floor = smallest_cohort(self._consortium.colluding)
+        self._run = SystemRandomness().bytes(RUN_BYTES)
         self._sessions = 0
         self._epoch: Any = None  # what the last session left to the next one
+        self._past: Past | None = None
         keys = read_keys(config.identity)
         self._identity = keys.identity
         self._recorder = Recorder(config.payload, self._consortium, keys.identity)
@@ -90,32 +98,67 @@ class _Coordinator:
             endpoint = Endpoint(self._consortium.head, keys.tls_root, pins, server=True)
         except TlsError as exc:
             raise ConfigError(f"{config.consortium}: {exc}") from exc
-        self.hall = Hall(self._consortium, endpoint)
+        self.hall = Hall(self._consortium, endpoint, grace=config.policy.grace)
+        self.journal = CoordinatorJournal(
+            config.payload.with_suffix(".journal"), keys.identity, self._consortium.digest
+        )
 
     async def train(self, initial: bytes) -> None:
         stored = await trio.to_thread.run_sync(read_payload, self._path)
         held = await trio.to_thread.run_sync(Held.of, self._workload, initial if stored is None else stored)
         await self._recorder.read()
+        opened = await trio.to_thread.run_sync(self._recovered, held)
         while not held.finished:
-            advanced = await self._train_step(held)
+            advanced = await self._train_step(held, opened)
+            opened = None
             if advanced is None:
                 log.info("stopping before step %d, as asked", held.fl_round)
                 return
             held = advanced
         await self._farewell(held)
 
-    async def _train_step(self, held: Held) -> Held | None:
+    def _recovered(self, held: Held) -> "_Open | None":
+        """The session of this step that was open when a process of this coordinator ended, if it can be taken up. Of
+        one that had ended: what it hands on."""
+        try:
+            opened = self._taken_up(held)
+        except (JournalError, ProtocolError) as exc:
+            log.warning("the session that was open when this coordinator ended is given up: %s", exc)
+            opened = None
+        if opened is None and self._epoch is None:
+            self.journal.erase()
+        return opened
+
+    def _taken_up(self, held: Held) -> "_Open | None":
+        """Raises JournalError, ProtocolError."""
+        if (session := self.journal.read()) is None or self._family.restore_collector is None:
+            return None
+        server = self._family.restore_collector(session.snapshot, identity=self._identity)
+        if server.outcome is not None:
+            self._epoch = server.epoch if isinstance(server, HandsOn) else None
+            return None
+        if session.task.payload != held.digest:  # its sum is in the payload
+            return None
+        self._sessions = session.task.session
+        log.info("going on with the session of step %d that was open", held.fl_round)
+        return _Open(session, server)
+
+    async def _train_step(self, held: Held, opened: "_Open | None") -> Held | None:
         """With the next payload; None when this process was asked to stop. Raises NoResult or TooFewParties."""
-        gathered = 0
-        for attempt in range(1, self._policy.attempts + 1):
-            members = await self._assemble(held)
+        first, gathered, members = 1, self._floor, dict[PartyId, Peer]()
+        if opened is not None:
+            if (advanced := await self._go_on(held, opened)) is not None:
+                return advanced
+            first = 2
+        for attempt in range(first, self._policy.attempts + 1):
+            task, members = await self._assemble(held)
             if self.hall.stopping:
                 return None
             gathered = self._contributing(members)
             if gathered < self._floor:
                 log.warning("%s (attempt %d of %d)", self._missing(members), attempt, self._policy.attempts)
                 continue
-            if (advanced := await self._session(held, members)) is not None:
+            if (advanced := await self._session(held, task, members)) is not None:
                 return advanced
         if gathered < self._floor:
             raise TooFewParties(self._missing(members))
@@ -139,10 +182,11 @@ class _Coordinator:
 
     # Who takes part
 
-    async def _assemble(self, held: Held) -> dict[PartyId, Peer]:
+    async def _assemble(self, held: Held) -> tuple[Task, dict[PartyId, Peer]]:
         """Waits for the members that are not known to be lost, and for enough of them; then until those who came say
         that they hold the payload."""
         policy, hall = self._policy.of(ASSEMBLE), self.hall
+        task = Task(self._sessions + 1, held.fl_round, held.digest, self._run)
         hall.catch_up()
 
         def all_here() -> bool:
@@ -153,41 +197,69 @@ class _Coordinator:
         if not await gather(policy.patience, hall.next_event, nothing, all_here):
             hall.lost |= hall.expected - hall.peers.keys()
         if hall.stopping or self._contributing(hall.peers) < self._floor:
-            return dict(hall.peers)
+            return task, dict(hall.peers)
         self._sessions += 1
-        return await _Asking(hall, self._sessions, held, self._recorder).run(policy)
+        return task, await Asking(hall, task, held.payload, self._past, self._recorder).run(policy)
 
     # One session
 
-    async def _session(self, held: Held, members: dict[PartyId, Peer]) -> Held | None:
+    async def _session(self, held: Held, task: Task, members: dict[PartyId, Peer]) -> Held | None:
         """With the next payload, on disk before anybody hears of the sum; None after an abort."""
+        params = await trio.to_thread.run_sync(self._params, held)
+        everybody = frozenset(self._consortium.members_by_id)
+        invited = everybody if self._family.epoch_collector is None else frozenset(members)
+        server = self._server(params, invited)
+        return await self._collect(held, task, server, members, invited, absent=invited - members.keys())
+
+    async def _go_on(self, held: Held, opened: "_Open") -> Held | None:
+        """The same, for a session whose members are on their way back to it."""
+        everybody = frozenset(self._consortium.members_by_id)
+        invited = everybody if self._family.epoch_collector is None else opened.session.members
+        return await self._collect(held, opened.session.task, opened.server, {}, invited, resumed=opened.session)
+
+    async def _collect(
+        self,
+        held: Held,
+        task: Task,
+        server: Collector,
+        members: dict[PartyId, Peer],
+        invited: PartySet,
+        *,
+        absent: PartySet = frozenset(),
+        resumed: OpenSession | None = None,
+    ) -> Held | None:
         advanced: list[Held] = []
 
         async def settle(aggregate: Aggregate) -> None:
             following = await trio.to_thread.run_sync(held.advanced, self._workload, aggregate)
             await trio.to_thread.run_sync(write_whole, self._path, following.payload)
             advanced.append(following)
+            await record(Finished(aggregate), following)
 
-        params = await trio.to_thread.run_sync(self._params, held)
+        async def record(outcome: Outcome, following: Held | None) -> None:
+            concluded = Concluded(server.params, invited, server, outcome, collecting.transcript, held, following)
+            await self._recorder.write(concluded)
+
         everybody = frozenset(self._consortium.members_by_id)
-        invited = everybody if self._family.epoch_collector is None else frozenset(members)
-        server = self._server(params, invited)
-        meter = Meter(members)
+        meter = Meter(resumed.members if resumed else frozenset(members), self.hall.traffic)
         collecting = Collecting(
             self._family,
             server,
-            self._sessions,
+            task,
             members,
             self.hall,
-            absent=invited - members.keys(),
-            limits=self._family.limits(params, len(everybody)),
+            self.journal,
+            absent=absent,
+            limits=self._family.limits(server.params, len(everybody)),
             settle=settle,
+            resumed=resumed,
         )
         outcome = await collecting.run(self._policy)
-        self._epoch = server.epoch if isinstance(server, HandsOn) else None
-        following = advanced[0] if advanced else None
-        concluded = Concluded(params, invited, server, outcome, collecting.transcript, held, following)
-        await self._recorder.conclude(concluded, self.hall.peers.values())
+        if not isinstance(outcome, Finished):
+            await record(outcome, None)
+        self._recorder.give_out(self.hall.peers.values())
+        self._past = collecting.past
+        await trio.to_thread.run_sync(self._hand_on, server)
         report = meter.report(held.fl_round, server, outcome, everybody)
         self._on_report(report)
         if not isinstance(outcome, Finished):
@@ -195,6 +267,14 @@ class _Coordinator:
             return None
         log.debug("step %d: the sum covers %d parties", report.fl_round, len(report.included))
         return advanced[0]
+
+    def _hand_on(self, server: Collector) -> None:
+        """An epoch goes to the next session, of this process or of the one after it."""
+        self._epoch = server.epoch if isinstance(server, HandsOn) else None
+        if self._epoch is None:
+            self.journal.erase()
+        else:
+            self.journal.leave(server.snapshot())
 
     def _server(self, params: SessionParams, invited: PartySet) -> Collector:
         """A round of an epoch is held by those who are connected; other sessions begin with all members."""
@@ -215,15 +295,20 @@ class _Coordinator:
         have gone. A coordinator that is started when all is done waits for them to come, too."""
         hall, finished = self.hall, TrainingFinished(held.fl_round, held.digest)
         hall.catch_up()
-        for peer in hall.peers.values():
+
+        def tell(party: PartyId, peer: Peer) -> None:
+            if self._past is not None:
+                self._past.tell(party, peer, hall.claims.pop(party, None))
             self._recorder.announce(peer)
             peer.say(finished)
 
+        for party, peer in hall.peers.items():
+            tell(party, peer)
+
         async def answer(event: Event) -> None:
             match event:
-                case Joined(_, peer):
-                    self._recorder.announce(peer)
-                    peer.say(finished)
+                case Joined(party, peer):
+                    tell(party, peer)
                 case Said(_, peer, Want(payload=held.digest)):
                     peer.post(Kind.PAYLOAD, held.payload)
                 case Said(_, peer, WantRecords(after)):
@@ -234,51 +319,9 @@ class _Coordinator:
         )
 
 
-class _Asking:
-    """Gives the task to all who are connected, what they lack for it, and counts who is ready."""
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A session that another process of this coordinator began, and its machine."""
 
-    def __init__(self, hall: Hall, session: int, held: Held, recorder: Recorder) -> None:
-        self._hall = hall
-        self._recorder = recorder
-        self._task = Task(session, held.fl_round, held.digest)
-        self._payload = held.payload
-        self._ready: dict[PartyId, Peer] = {}
-        self._asked: dict[PartyId, Peer] = {}
-        self._given: set[Peer] = set()
-
-    async def run(self, policy: RoundPolicy) -> dict[PartyId, Peer]:
-        for party, peer in self._hall.peers.items():
-            self._ask(party, peer)
-        await gather(
-            policy.patience, self._hall.next_event, self._handle, lambda: self._hall.stopping or not self._asked
-        )
-        return self._ready
-
-    def _ask(self, party: PartyId, peer: Peer) -> None:
-        self._ready.pop(party, None)
-        self._asked[party] = peer
-        self._recorder.announce(peer)
-        peer.say(self._task)
-
-    async def _handle(self, event: Event) -> None:
-        match event:
-            case Joined(party, peer):
-                self._ask(party, peer)
-            case Left(party, peer) if peer in (self._asked.get(party), self._ready.get(party)):
-                self._asked.pop(party, None)
-                self._ready.pop(party, None)
-            case Said(_, peer, WantRecords(after)):
-                await self._recorder.give(peer, after)
-            case Said(party, peer, message) if self._asked.get(party) is peer:
-                self._answered(party, peer, message)
-
-    def _answered(self, party: PartyId, peer: Peer, message: object) -> None:
-        match message:
-            case Ready(session=self._task.session):
-                self._ready[party] = self._asked.pop(party)
-            case Want(payload=self._task.payload) if peer not in self._given:  # an older task may have made it ask too
-                self._given.add(peer)
-                peer.post(Kind.PAYLOAD, self._payload)
-            case Refused(text=text):
-                del self._asked[party]
-                log.warning("%s does not take part in step %d: %s", self._hall.name(party), self._task.fl_round, text)
+    session: OpenSession
+    server: Collector

@@ -1,4 +1,4 @@
-"""A contributor's machine as a process drives it: what changed its ledger leaves only when the ledger is on disk."""
+"""A contributor's machine as a process drives it: what a step says leaves only when what must outlive us is on disk."""
 
 import logging
 from collections.abc import Callable
@@ -8,11 +8,10 @@ import trio
 from mpc.field import FieldVector
 from net.errors import NetError
 from protocols.errors import LocalProtocolError
-from protocols.ledger import Ledger
 from protocols.machine import Contributor, Envelope
 
-Keep = Callable[[Ledger], None]
-"""Writes the ledger and returns when it is on disk. Called in a thread, before what changed it leaves."""
+Write = Callable[[list[Envelope]], None]
+"""Returns when whatever a step changed, and said, is on disk. Called in a thread, before any of it leaves."""
 
 log = logging.getLogger("veilsum.party")
 
@@ -20,11 +19,10 @@ log = logging.getLogger("veilsum.party")
 class Driven:
     """One machine in one session of the training step `fl_round`."""
 
-    def __init__(self, machine: Contributor, fl_round: int, keep: Keep) -> None:
+    def __init__(self, machine: Contributor, fl_round: int, write: Write) -> None:
         self.machine = machine
         self._fl_round = fl_round
-        self._keep = keep
-        self._kept = machine.ledger
+        self._write = write
         self._warned = 0
 
     async def step(self, call: Callable[[], list[Envelope]]) -> list[Envelope]:
@@ -47,7 +45,5 @@ class Driven:
 
     def _journaled(self, call: Callable[[], list[Envelope]]) -> list[Envelope]:
         envelopes = call()
-        if self.machine.ledger is not self._kept:
-            self._keep(self.machine.ledger)
-            self._kept = self.machine.ledger
+        self._write(envelopes)
         return envelopes

@@ -21,6 +21,10 @@ class RecordsError(NetError):
     """A file of records that is damaged, not one at all, or not ours to write."""
 
 
+class JournalError(NetError):
+    """A journal from which no session can be taken up: torn, damaged, another identity's, or not its ledger's."""
+
+
 class TlsError(NetError):
     """A TLS root that cannot be a pin, or a peer that no pin vouches for."""
 

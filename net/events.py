@@ -9,7 +9,8 @@ from typing import Any
 class Happened(StrEnum):
     CONNECTED = "connected"
     TURNED_AWAY = "turned-away"  # not the coordinator, or it does not admit us; it is dialled again
-    LOST = "lost"  # the connection; it is dialled again
+    LOST = "lost"  # the connection; it is dialled again, and a session that is open waits for it
+    RESUMED = "resumed"  # the session that was open goes on
     MET = "met"  # in a mesh: another member; the text is its name
     PARTED = "parted"  # in a mesh: its connection is over
     TASK = "task"  # taken, training starts
@@ -42,3 +43,14 @@ BeforeSend = Callable[[int, Any], None]
 
 def ignore(*_: object) -> None:
     """For whoever wants to hear nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a party process was asked to call."""
+
+    before_send: BeforeSend
+    on_event: OnEvent
+
+    def tell(self, what: Happened, fl_round: int | None = None, text: str = "") -> None:
+        self.on_event(PartyEvent(what, fl_round, text))

@@ -6,6 +6,7 @@ that whoever is busy leaves the rest where it is, in the network.
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 import trio
 
-from net.control import CONTROL_LIMIT, Hello, Reason, Refused, Welcome, check_hello
+from net.control import CONTROL_LIMIT, Claim, Hello, Leave, Reason, Refused, Welcome, check_hello
 from net.errors import FrameError, FrameTooLarge, NetError, TlsError, Truncated
 from net.framing import Frame, Kind
 from net.peer import Peer, read_control, split_session
@@ -30,8 +31,11 @@ log = logging.getLogger("veilsum.coordinator")
 
 @dataclass(frozen=True, slots=True)
 class Joined:
+    """claim: the session that it was in, where it says that it was in one."""
+
     party: PartyId
     peer: Peer
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,14 @@ class Left:
     party: PartyId
     peer: Peer
     reason: DropReason
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The grace of a party that is not here is over. peer: what it was to come back in the place of."""
+
+    party: PartyId
+    peer: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +102,7 @@ class Done:
     result: Any = field(repr=False)
 
 
-Event = Joined | Left | Said | Sent | Gave | Stalled | StopAsked | Done
+Event = Joined | Left | Gone | Said | Sent | Gave | Stalled | StopAsked | Done
 
 
 async def nothing(_: Event) -> None:
@@ -98,24 +110,38 @@ async def nothing(_: Event) -> None:
 
 
 class Hall:
-    """Members connect here. `peers`: who is connected now; `lost`: who was, or was waited for in vain.
+    """Members connect here.
+
+    peers: who is connected now. claims: the session that each said it was in when it came, until somebody answers that.
+    away: whose connection broke, and who may come back yet. lost: who was here, or was waited for in vain.
 
     me: this party's own place, where it is a member itself: then those above it come here, and it goes to those below.
-    role: what this process is, for people. limits: of the frames on a connection that begins.
+    role: what this process is, for people. limits: of the frames on a connection that begins. grace: seconds in which
+    one whose connection broke may come back.
     """
 
     def __init__(
-        self, consortium: Consortium, endpoint: Endpoint, *, role: str = "coordinator", me: PartyId | None = None
+        self,
+        consortium: Consortium,
+        endpoint: Endpoint,
+        *,
+        role: str = "coordinator",
+        me: PartyId | None = None,
+        grace: float = 0.0,
     ) -> None:
         self.peers: dict[PartyId, Peer] = {}
+        self.claims: dict[PartyId, Claim | None] = {}
+        self.away: dict[PartyId, Peer] = {}
         self.lost: set[PartyId] = set()
         self.limits: dict[Kind, int] = {Kind.CONTROL: CONTROL_LIMIT}
         self.stopping = False
         self.role = role
         self.me = me
+        self.grace = grace
         self.consortium = consortium
         self._endpoint = endpoint
         self._strangers: set[trio.SocketStream] = set()
+        self._bytes: defaultdict[PartyId, tuple[int, int]] = defaultdict(lambda: (0, 0))  # of connections that are over
         self._places = {card.name: PartyId(place) for place, card in enumerate(consortium.members)}
         self._send, self._inbox = trio.open_memory_channel[Event](0)
 
@@ -162,21 +188,43 @@ class Hall:
     def name(self, party: PartyId) -> str:
         return self.consortium.members[party].name
 
+    def traffic(self, party: PartyId) -> tuple[int, int]:
+        """Bytes from it and to it, on all its connections so far."""
+        came, went = self._bytes[party]
+        peer = self.peers.get(party)
+        return (came, went) if peer is None else (came + peer.bytes_in, went + peer.bytes_out)
+
     def _note(self, event: Event) -> Event:
         match event:
             case Joined(party, peer):
                 if (older := self.peers.get(party)) is not None:
+                    self._count(party, older)
                     older.say(Refused(Reason.REPLACED, "a newer connection of this party took its place"))
                     older.close()
-                self.peers[party] = peer
+                self.peers[party], self.claims[party] = peer, event.claim
+                self.away.pop(party, None)
                 self.lost.discard(party)
-            case Left(party, peer) if self.peers.get(party) is peer:
-                del self.peers[party]
+            case Left(party, peer, reason) if self.peers.get(party) is peer:
+                self._note_left(party, peer, reason)
+            case Gone(party, peer) if self.away.get(party) is peer:
+                del self.away[party]
                 self.lost.add(party)
-                log.info("%s is gone: %s", self.name(party), event.reason.value)
             case StopAsked():
                 self.stopping = True
         return event
+
+    def _note_left(self, party: PartyId, peer: Peer, reason: DropReason) -> None:
+        self._count(party, peer)
+        del self.peers[party]
+        if self.grace and reason is DropReason.VANISHED:
+            self.away[party] = peer
+        else:
+            self.lost.add(party)
+        log.info("%s is gone: %s", self.name(party), reason.value)
+
+    def _count(self, party: PartyId, over: Peer) -> None:
+        came, went = self._bytes[party]
+        self._bytes[party] = came + over.bytes_in, went + over.bytes_out
 
     # One task for each connection
 
@@ -241,8 +289,13 @@ class Visit:
             log.warning("closing the connection of %s: %s", self._hall.name(self._party), exc)
 
     async def leave(self) -> None:
-        if self._joined is not None:
-            await self._hall.report(Left(self._party, self._joined, self._reason))
+        """Returns when nobody waits for it to come back."""
+        if self._joined is None:
+            return
+        await self._hall.report(Left(self._party, self._joined, self._reason))
+        if self._hall.away.get(self._party) is self._joined:
+            await trio.sleep(self._hall.grace)
+            await self._hall.report(Gone(self._party, self._joined))
 
     async def _greet(self, peer: Peer) -> bool:
         with trio.fail_after(HANDSHAKE_PATIENCE):
@@ -259,18 +312,21 @@ class Visit:
             peer.say(refusal)
             return False
         peer.say(Welcome())
-        await self._join(peer)
+        await self._join(peer, hello.claim)
         return True
 
-    async def _join(self, peer: Peer) -> None:
+    async def _join(self, peer: Peer, claim: Claim | None = None) -> None:
         peer.deframer.limits = dict(self._hall.limits)
         self._joined = peer
-        await self._hall.report(Joined(self._party, peer))
+        await self._hall.report(Joined(self._party, peer, claim))
         self._greeted()
 
     async def _listen(self, peer: Peer) -> None:
         while (frame := await peer.receive()) is not None:
-            await self._hall.report(self._event(peer, frame))
+            event = self._event(peer, frame)
+            if isinstance(event, Said) and isinstance(event.message, Leave):
+                self._reason = DropReason.ABORTED
+            await self._hall.report(event)
 
     def _event(self, peer: Peer, frame: Frame) -> Event:
         if frame.kind in (Kind.MESSAGE, Kind.UPLOAD):

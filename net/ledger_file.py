@@ -5,15 +5,19 @@ The file is never brought back from a copy: an older one would let this party an
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
 from mpc.keys import ChannelKey, KeyRefused
 from net.errors import LedgerError, NetError
+from net.journal import Piece
 from net.store import OWNER_ONLY, read_payload, write_whole
 from protocols.errors import WireError
 from protocols.ledger import NOTHING_ANSWERED, Ledger
+from protocols.wire import Codec
 
 
 class KeyFile:
@@ -42,28 +46,62 @@ class KeyFile:
             raise NetError(f"{self._path}: cannot be removed: {exc.strerror}") from exc
 
 
+@dataclass(frozen=True, slots=True)
+class JournaledLedger:
+    """A ledger, and the piece of the journal that was written with it and not with another."""
+
+    ledger: Ledger
+    last: Piece
+
+
+class JournaledKeeper(Protocol):
+    """A `protocols.ledger.Keeper` of a party that has a journal beside its ledger."""
+
+    def read_journaled(self) -> tuple[Ledger, Piece | None]:
+        """The newest, with its piece of the journal, where a session is open that can be taken up."""
+
+    def write(self, ledger: Ledger, last: Piece | None = None) -> None:
+        """Returns when it is on disk, whole. last: the piece of the journal that goes with it."""
+
+
+_CODEC = Codec(Ledger | JournaledLedger, own=True)
+
+
 class LedgerFile:
-    """A `protocols.ledger.Keeper`. The lock is the file `PATH.lock` beside it; the system frees it when we die."""
+    """A `protocols.ledger.Keeper`. The lock is the file `PATH.lock` beside it; the system frees it when we die.
+
+    While a session is open the file also says which piece of the journal goes with it. So a journal that is put back is
+    closed: the ledger leads to no other piece than the last one, and its salt is nowhere else.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> Ledger:
         """Empty where there is no file yet. Raises NetError when it cannot be read, LedgerError when it is damaged."""
+        return self.read_journaled()[0]
+
+    def read_journaled(self) -> tuple[Ledger, Piece | None]:
+        """With the piece of the journal, where a session is open that can be taken up. Raises as `read`."""
         stored = read_payload(self._path)
         if stored is None:
-            return NOTHING_ANSWERED
+            return NOTHING_ANSWERED, None
         try:
-            return Ledger.from_bytes(stored)
+            kept = _CODEC.decode(stored)
+            return (kept.ledger, kept.last) if isinstance(kept, JournaledLedger) else (kept, None)
         except WireError as exc:
             raise LedgerError(
                 f"{self._path}: not a ledger, or a damaged one: do not bring back an older copy; wait until the step "
                 f"that is being trained has ended for all, then move this file away and start again"
             ) from exc
 
-    def write(self, ledger: Ledger) -> None:
-        """Returns when it is on disk, whole, with mode 0600. Raises NetError; the old ledger is still there then."""
-        write_whole(self._path, ledger.to_bytes(), mode=OWNER_ONLY)
+    def write(self, ledger: Ledger, last: Piece | None = None) -> None:
+        """Returns when it is on disk, whole, with mode 0600. Raises NetError; the old ledger is still there then.
+
+        last: the piece of the journal that goes with it.
+        """
+        kept = ledger if last is None else JournaledLedger(ledger, last)
+        write_whole(self._path, _CODEC.encode(kept), mode=OWNER_ONLY)
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -7,39 +7,37 @@ hashes what it holds.
 
 import logging
 import time
-from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import Enum, auto
 from functools import partial
 
 import trio
 
-from mpc.field import FieldVector
 from net.answered import Answered
 from net.catching_up import CatchingUp
 from net.config import Address, PartyConfig
 from net.contributing import Contributing
-from net.control import CONTROL_LIMIT, Finished, Grant, Hello, Over, Ready, Reason, Refused, Task, Want, Welcome
-from net.dialling import Dialler, Stream
-from net.errors import ConfigError, FrameError, NetError, NotAdmitted, PartyRefused, Truncated
-from net.events import BeforeSend, Happened, OnEvent, PartyEvent, ignore
+from net.control import Finished, Grant, Hello, Over, Reason, Refused, Resumed, Task, Want
+from net.dialling import Dialler
+from net.errors import ConfigError, FrameError, NetError, PartyRefused
+from net.events import BeforeSend, Happened, Hooks, OnEvent, ignore
 from net.framing import Frame, Kind
 from net.ledger_file import LedgerFile
+from net.line import Heard, Line, Signal
 from net.membership import Membership
 from net.mesh.member import run_member
-from net.peer import Peer, in_frame, read_control, split_session
-from net.policy import HANDSHAKE_PATIENCE, STOPPING_PATIENCE
+from net.partaking import Partaking, Trained
+from net.party_journal import PartyJournal
+from net.peer import Peer, read_control, split_session
+from net.policy import STOPPING_PATIENCE
 from net.report import OnReport
 from net.store import read_payload, write_whole
-from net.tasks import cancel_when, open_crew, stop_on_sigterm
+from net.tasks import open_crew, stop_on_sigterm
 from net.witness import Witness
 from net.workload import PAYLOAD_GROWTH, Held, Workload, WorkloadRefused
 from protocols.errors import AbortReason
 from protocols.family import ContributorOf
-from protocols.machine import Aborted, Aggregate, Contributor
+from protocols.machine import Aborted, Aggregate
 from protocols.machine import Finished as Summed
-from protocols.record import LARGEST_RECORD
-from protocols.session import WIRE, Subject, VectorSpec
+from protocols.session import WIRE
 
 log = logging.getLogger("veilsum.party")
 
@@ -56,7 +54,8 @@ async def run_party(
     abandon_training: bool = False,
 ) -> None:
     """Takes part until the training has finished. Goes on from the stored payload where there is one, else from
-    `initial`, which every process computes alike.
+    `initial`, which every process computes alike; and in the session that was open when a process of this party ended,
+    where its journal lets it.
 
     before_send: called with the step and each protocol message before it leaves. on_report: told of each
     session of a mesh, which has no coordinator that would be. stop: ends it after the session that
@@ -68,7 +67,8 @@ async def run_party(
     answered = Answered(ledger_file, workload)
     member = Membership.of(config)
     if member.family.peer is None:
-        party = _Party(config, workload, initial, before_send, on_event, ending, abandon_training, answered, member)
+        hooks = Hooks(before_send, on_event)
+        party = _Party(config, workload, initial, hooks, ending, abandon_training, answered, member)
         take_part = party.take_part
     else:
         take_part = partial(
@@ -99,345 +99,239 @@ def _coordinated(config: PartyConfig, member: Membership) -> tuple[Address, Cont
     return config.address, member.family.contributor
 
 
-@dataclass(frozen=True, slots=True)
-class _Trained:
-    """What the training thread hands back."""
-
-    taken: Contributing
-    vector: FieldVector = field(repr=False)
-
-
-class _Signal(Enum):
-    STOP = auto()  # this process was asked to end
-    GONE = auto()  # the connection is over
-
-
-Item = Frame | _Trained | _Signal
+Item = Heard | Trained
 
 
 class _Party:
-    """What lasts longer than one connection."""
+    """One loop hears what comes on the line, and what is trained."""
 
     def __init__(
         self,
         config: PartyConfig,
         workload: Workload,
         initial: bytes,
-        before_send: BeforeSend,
-        on_event: OnEvent,
+        hooks: Hooks,
         stop: trio.Event,
         abandon_training: bool,
         answered: Answered,
         member: Membership,
     ) -> None:
-        self.config = config
-        self.workload = workload
-        self.before_send = before_send
-        self.on_event = on_event
-        self.stop = stop
-        self.abandon_training = abandon_training
-        self.answered = answered
-        self.member = member
-        self.address, self._contributor = _coordinated(config, member)
-        self.held: Held
-        self.was_welcome = False
-        self.disagrees = False  # the coordinator held another payload of a step that we have computed ourselves
-        self.witness = Witness(config.payload, member.consortium, member.me, on_event)
-        endpoint = member.endpoint([member.consortium.head], server=False)
-        self.dialler = Dialler(
-            self.address, config.patience, endpoint, member.consortium.name, on_refusal=self._turned_away, stop=stop
-        )
+        address, make = _coordinated(config, member)
+        self._path = config.payload
+        self._workload = workload
         self._initial = initial
+        self._hooks = hooks
+        self._stop = stop
+        self._member = member
+        self._held: Held
+        self._ended = False
+        self._disagrees = False  # the coordinator held another payload of a step that we have computed ourselves
+        self._wanted: Task | Finished | None = None
+        self._send, self._inbox = trio.open_memory_channel[Item](0)
+        self._witness = Witness(config.payload, member.consortium, member.me, hooks.on_event)
+        self._catching_up = CatchingUp(self._witness)
+        self._partaking = Partaking(
+            member,
+            make,
+            workload,
+            answered,
+            PartyJournal(config.payload.with_suffix(".journal"), member.keys.identity, answered.keep),
+            self._witness,
+            hooks,
+            self._send,
+            abandon_training=abandon_training,
+        )
+        self._line = self._line_to(address, config.patience)
 
-    def _turned_away(self, text: str) -> None:
-        self.on_event(PartyEvent(Happened.TURNED_AWAY, text=text))
+    def _line_to(self, address: Address, patience: float) -> Line:
+        member = self._member
+        dialler = Dialler(
+            address,
+            patience,
+            member.endpoint([member.consortium.head], server=False),
+            member.consortium.name,
+            on_refusal=partial(self._hooks.tell, Happened.TURNED_AWAY, None),
+            stop=self._stop,
+        )
+        me = member.keys.identity.verify_key
+        return Line(dialler, address, me, self._hello, lambda: self._partaking.limits, self._send, self._stop)
 
     async def take_part(self) -> None:
-        await trio.to_thread.run_sync(self.answered.read)
-        await self.witness.read()
-        stored = await trio.to_thread.run_sync(read_payload, self.config.payload)
+        """Raises NetError."""
+        await self._witness.read()
+        stored = await trio.to_thread.run_sync(read_payload, self._path)
         payload = self._initial if stored is None else stored
-        self.held = await trio.to_thread.run_sync(Held.of, self.workload, payload)
-        ended = False
-        while not ended and not self.stop.is_set():
-            stream = await self.dialler.dial()
-            if stream is None:
-                return
-            try:
-                ended = await self._converse(stream)
-            except NotAdmitted as exc:
-                self.dialler.turned_away(exc)
-
-    async def keep(self, held: Held) -> None:
-        """On disk first, then believed."""
-        await trio.to_thread.run_sync(write_whole, self.config.payload, held.payload)
-        self.held = held
-
-    def subject(self, held: Held) -> Subject:
-        """What is summed, by what we hold ourselves."""
-        return self.member.consortium.subject(held.digest, self.witness.head.digest)
-
-    def machine(self, held: Held, spec: VectorSpec) -> Contributor:
-        """That of one session, with terms from our own files."""
-        member = self.member
-        terms = member.terms(self.subject(held), spec)
-        return self.answered.machine(self._contributor, member.me, member.keys.identity, terms, held.payload)
-
-    async def _converse(self, stream: Stream) -> bool:
-        """True when the training has ended, or this process was asked to."""
-        conversation = _Conversation(self)
+        self._held = await trio.to_thread.run_sync(Held.of, self._workload, payload)
         try:
-            await Peer(stream).serve(conversation.run)
+            async with open_crew() as crew:
+                await self._partaking.recover(self._held, crew)
+                crew.start_soon(self._line.keep_up)
+                crew.start_soon(self._wake_to_stop)
+                await self._hear()
         except FrameError as exc:
             raise PartyRefused(f"the coordinator broke the protocol: {exc}") from exc
         finally:
-            conversation.give_up()
-        if conversation.welcome and not conversation.ended:
-            self.on_event(PartyEvent(Happened.LOST))
-            log.info("the connection to the coordinator is lost, dialling again")
-        return conversation.ended
+            self._partaking.close()
 
+    async def _hear(self) -> None:
+        async for item in self._inbox:
+            if item is Signal.OVER:
+                return
+            if not self._ended:
+                await self._handle(item)
+            if self._ended:
+                self._line.hang_up()
 
-class _Conversation:
-    """One connection, from the hello to its end."""
-
-    def __init__(self, party: _Party) -> None:
-        self.welcome = False
-        self.ended = False
-        self._party = party
-        self._taken: Contributing | None = None
-        self._wanted: Task | Finished | None = None
-        self._catching_up = CatchingUp(party.witness)
-        self._training = trio.Lock()
-        self._turn = trio.CancelScope()
-        self._send, self._inbox = trio.open_memory_channel[Item](0)
-
-    async def run(self, peer: Peer) -> None:
-        self._peer = peer
-        await self._greet()
-        if not self.welcome:
-            return
-        async with open_crew() as crew:
-            self._crew = crew
-            crew.start_soon(self._read)
-            crew.start_soon(self._wake_to_stop)
-            async for item in self._inbox:
-                if not await self._handle(item):
-                    return
-
-    def give_up(self) -> None:
-        if self._taken is not None:
-            self._taken.give_up(AbortReason.SERVER_LOST)
-            self._put_away(self._taken)
-
-    def _put_away(self, taken: Contributing) -> None:
-        self._taken = None
-        self._turn.cancel()
-        self._party.answered.ended(taken.machine)
-        self._party.witness.took_part(taken.witnessed)
-
-    async def _greet(self) -> None:
-        """Raises NotAdmitted or PartyRefused."""
-        party = self._party
-        self._peer.say(Hello(WIRE, party.member.consortium.digest, int(time.time())))
-        frame = await self._first_frame()
-        if frame is None:
-            self._require_was_welcome()
-            return
-        answer = read_control(frame)
-        if isinstance(answer, Refused):
-            raise PartyRefused(f"the coordinator refused us: {answer.text}")
-        if not isinstance(answer, Welcome):
-            raise FrameError("the first message is no welcome")
-        self._peer.deframer.limits = {Kind.CONTROL: CONTROL_LIMIT, Kind.RECORD: LARGEST_RECORD}
-        self.welcome = party.was_welcome = True
-        party.dialler.welcomed()
-        party.on_event(PartyEvent(Happened.CONNECTED))
-
-    async def _first_frame(self) -> Frame | None:
-        """None when the connection is over, or this process was asked to end. Raises NotAdmitted."""
-        try:
-            with trio.fail_after(HANDSHAKE_PATIENCE):
-                async with open_crew() as crew:
-                    crew.start_soon(cancel_when, self._party.stop, crew.cancel_scope)
-                    return await self._peer.receive()
-        except trio.TooSlowError as exc:
-            raise NotAdmitted(f"the coordinator at {self._party.address} does not answer our hello") from exc
-        return None
-
-    def _require_was_welcome(self) -> None:
-        """In TLS 1.3 a refused peer sees only an end: say what that usually means."""
-        identity = self._party.member.keys.identity.verify_key
-        if not self._party.was_welcome and not self._party.stop.is_set():
-            raise NotAdmitted(
-                f"the coordinator at {self._party.address} closed the connection at once. Either its consortium "
-                f"file does not hold our card (our identity: {identity.fingerprint}; compare it "
-                f"with the coordinator's file), or the clock of one side is wrong"
-            )
-
-    # The three sources of what happens
-
-    async def _read(self) -> None:
-        with suppress(Truncated):
-            while (frame := await self._peer.receive()) is not None:
-                await self._send.send(frame)
-        await self._send.send(_Signal.GONE)
+    def _hello(self) -> Hello:
+        return Hello(WIRE, self._member.consortium.digest, int(time.time()), self._partaking.claim)
 
     async def _wake_to_stop(self) -> None:
         """A session that is under way may end, but a coordinator that is silent does not keep us."""
-        await self._party.stop.wait()
-        await self._send.send(_Signal.STOP)
+        await self._stop.wait()
+        await self._send.send(Signal.STOP)
         await trio.sleep(STOPPING_PATIENCE)
-        await self._send.send(_Signal.GONE)
+        await self._send.send(Signal.LATE)
 
-    async def _train(self, taken: Contributing, turn: trio.CancelScope) -> None:
-        """One training at a time; one that waits for its turn is cancelled when its session is put away."""
-        party = self._party
-        with turn:
-            async with self._training:
-                contribute = party.answered.contribution(party.subject(taken.held))
-                vector = await trio.to_thread.run_sync(
-                    contribute, taken.held.payload, abandon_on_cancel=party.abandon_training
-                )
-            self._tell(Happened.TRAINED, taken.task)
-            await self._send.send(_Trained(taken, vector))
-
-    # One loop handles them
-
-    async def _handle(self, item: Item) -> bool:
-        """False at the end."""
+    async def _handle(self, item: Item) -> None:
         match item:
-            case _Signal.GONE:
-                return False
-            case Frame(kind=Kind.CONTROL):
-                await self._control(read_control(item))
-            case Frame(kind=Kind.PAYLOAD):
-                await self._payload_came(item.body)
-            case Frame(kind=Kind.RECORD):
-                await self._control(await self._catching_up.receive(self._peer, item.body))
-            case Frame():
-                await self._message(item)
-            case _Trained(taken, vector) if taken is self._taken:
-                await taken.trained(vector)
+            case Signal.CONNECTED:
+                self._catching_up = CatchingUp(self._witness)
+                self._hooks.tell(Happened.CONNECTED)
+            case Signal.LOST:
+                self._lost()
+            case Signal.LATE:
+                self._ended = True
+            case Trained(taken, vector) if taken is self._partaking.now:
+                await taken.give_input(vector)
                 await self._conclude()
-        if self._party.stop.is_set() and self._taken is None:
-            self.ended = True
-        return not self.ended
+            case Frame():
+                await self._heard(item)
+        if self._stop.is_set() and self._partaking.now is None:
+            self._ended = True
 
-    async def _control(self, message: object) -> None:
-        taken = self._taken
-        if self._catching_up.takes(self._peer, message):
+    def _lost(self) -> None:
+        self._wanted = None
+        if self._partaking.now is not None:
+            self._partaking.now.detach()
+        self._hooks.tell(Happened.LOST)
+        log.info("the connection to the coordinator is lost, dialling again")
+
+    # What the coordinator says
+
+    async def _heard(self, frame: Frame) -> None:
+        peer = self._line.peer
+        if peer is None:
+            return
+        match frame.kind:
+            case Kind.CONTROL:
+                await self._control(read_control(frame), peer)
+            case Kind.PAYLOAD:
+                await self._payload_came(frame.body, peer)
+            case Kind.RECORD:
+                await self._control(await self._catching_up.receive(peer, frame.body), peer)
+            case _:
+                session, body = split_session(frame)
+                if (taken := self._in(session)) is not None:
+                    await taken.receive(body)
+                    await self._conclude()
+
+    def _in(self, session: int) -> Contributing | None:
+        taken = self._partaking.now
+        return taken if taken is not None and taken.task.session == session else None
+
+    async def _control(self, message: object, peer: Peer) -> None:
+        if self._catching_up.takes(peer, message):
             return
         match message:
             case Task():
-                await self._task(message)
-            case Grant(session) if taken is not None and taken.task.session == session:
-                taken.granted()
-            case Over(session) if taken is not None and taken.task.session == session:
-                taken.give_up(AbortReason.TOLD)
+                await self._task(message, peer)
+            case Resumed(session, have) if (taken := self._in(session)) is not None:
+                await self._resumed(taken, have, peer)
+            case Grant(session) if (taken := self._in(session)) is not None:
+                await taken.granted()
+                await self._conclude()
+            case Over(session) if (taken := self._in(session)) is not None:
+                await taken.give_up(AbortReason.TOLD)
                 await self._conclude()
             case Finished():
-                await self._finished(message)
+                await self._finished(message, peer)
             case Refused(text=text):
                 raise PartyRefused(f"the coordinator ended the connection: {text}")
 
-    async def _message(self, frame: Frame) -> None:
-        session, body = split_session(frame)
-        if self._taken is not None and self._taken.task.session == session:
-            await self._taken.receive(body)
-            await self._conclude()
+    async def _resumed(self, taken: Contributing, have: int, peer: Peer) -> None:
+        self._hooks.tell(Happened.RESUMED, taken.task.fl_round)
+        await taken.attach(peer, have)
+        await self._conclude()
 
     # A task: which payload, then the session
 
-    async def _task(self, task: Task) -> None:
-        party = self._party
-        if self._taken is not None:
-            self._taken.give_up(AbortReason.TOLD)
+    async def _task(self, task: Task, peer: Peer) -> None:
+        if self._partaking.now is not None:
+            await self._partaking.now.give_up(AbortReason.TOLD)
             await self._conclude()
-        if party.stop.is_set():
+        if self._stop.is_set():
             return
         if self._catching_up.apart is not None:
-            self._decline(task, Reason.OTHER_RECORDS, self._catching_up.apart)
-        elif party.held.digest == task.payload:
-            _require_fits(task, party.held)
-            await self._take(task, party.held)
+            self._decline(task, peer, Reason.OTHER_RECORDS, self._catching_up.apart)
+        elif self._held.digest == task.payload:
+            _require_fits(task, self._held)
+            await self._partaking.begin(task, self._held, peer)
         elif self._contradicts(task):
             text = f"the coordinator's payload of step {task.fl_round} is not the one that we computed"
-            self._decline(task, Reason.OTHER_MODEL, text)
+            self._decline(task, peer, Reason.OTHER_MODEL, text)
         else:
-            self._want(task)
+            self._want(task, peer)
 
-    def _decline(self, task: Task, reason: Reason, text: str) -> None:
-        self._peer.say(Refused(reason, text))
-        self._tell(Happened.DECLINED, task, text)
+    def _decline(self, task: Task, peer: Peer, reason: Reason, text: str) -> None:
+        peer.say(Refused(reason, text))
+        self._hooks.tell(Happened.DECLINED, task.fl_round, text)
         log.warning("%s: we do not train on it", text)
 
     def _contradicts(self, what: Task | Finished) -> bool:
         """Whether the coordinator's payload cannot be the one that ours leads to. After that nothing of it is taken."""
-        party = self._party
-        if party.held.fl_round >= what.fl_round:
-            party.disagrees = True
-        return party.disagrees
+        if self._held.fl_round >= what.fl_round:
+            self._disagrees = True
+        return self._disagrees
 
-    def _want(self, what: Task | Finished) -> None:
+    def _want(self, what: Task | Finished, peer: Peer) -> None:
         self._wanted = what
-        self._peer.deframer.allow_one(Kind.PAYLOAD, len(self._party.held.payload) + PAYLOAD_GROWTH)
-        self._peer.say(Want(what.payload))
+        peer.deframer.allow_one(Kind.PAYLOAD, len(self._held.payload) + PAYLOAD_GROWTH)
+        peer.say(Want(what.payload))
 
-    async def _payload_came(self, payload: bytes) -> None:
+    async def _payload_came(self, payload: bytes, peer: Peer) -> None:
         wanted, self._wanted = self._wanted, None
         if wanted is None:
             return
         await self._adopt(wanted, payload)
-        held = self._party.held
         if isinstance(wanted, Task):
-            await self._take(wanted, held)
+            await self._partaking.begin(wanted, self._held, peer)
         else:
             self._end(wanted)
 
     async def _adopt(self, wanted: Task | Finished, payload: bytes) -> None:
         """Raises FrameError unless this is what was announced."""
-        party = self._party
         try:
-            held = await trio.to_thread.run_sync(Held.received, party.workload, payload)
+            held = await trio.to_thread.run_sync(Held.received, self._workload, payload)
         except WorkloadRefused as exc:
             raise FrameError(f"the payload of step {wanted.fl_round} is none of this training: {exc}") from exc
         _require_fits(wanted, held)
-        await party.keep(held)
+        await self._keep(held)
         text = f"took over the coordinator's model of step {held.fl_round}: we were not there when it was computed"
-        party.on_event(PartyEvent(Happened.ADOPTED, held.fl_round, text))
+        self._hooks.tell(Happened.ADOPTED, held.fl_round, text)
         log.warning("%s", text)
 
-    async def _take(self, task: Task, held: Held) -> None:
-        party = self._party
-        spec = await trio.to_thread.run_sync(party.workload.spec, held.payload)
-        largest = party.member.limits(party.subject(held), spec).down
-        self._peer.deframer.limits[Kind.MESSAGE] = in_frame(largest)
-        self._taken = Contributing(
-            task,
-            held,
-            party.member.family,
-            party.machine(held, spec),
-            self._peer,
-            trains=party.member.trains,
-            most_waiting=largest * len(party.member.consortium.members),
-            before_send=party.before_send,
-            on_upload=partial(self._uploading, task),
-            keep=party.answered.keep,
-        )
-        await self._taken.start()
-        self._tell(Happened.TASK, task)
-        self._peer.say(Ready(task.session))
-        self._turn = trio.CancelScope()
-        if party.member.trains:
-            self._crew.start_soon(self._train, self._taken, self._turn)
+    async def _keep(self, held: Held) -> None:
+        """On disk first, then believed."""
+        await trio.to_thread.run_sync(write_whole, self._path, held.payload)
+        self._held = held
+
+    # The end of a session, or of all
 
     async def _conclude(self) -> None:
         """After each step: a session that has ended is put away, its sum turned into the next payload."""
-        taken = self._taken
-        if taken is None or taken.outcome is None:
+        taken = self._partaking.put_away()
+        if taken is None:
             return
-        self._put_away(taken)
         match taken.outcome:
             case Summed(aggregate):
                 await self._advance(taken, aggregate)
@@ -445,38 +339,35 @@ class _Conversation:
                 self._aborted(taken.task, f"{reason.value}: {cause.value}" if cause else reason.value)
 
     async def _advance(self, taken: Contributing, aggregate: Aggregate) -> None:
-        party = self._party
         try:
-            following = await trio.to_thread.run_sync(taken.held.advanced, party.workload, aggregate)
+            following = await trio.to_thread.run_sync(taken.held.advanced, self._workload, aggregate)
         except WorkloadRefused as exc:
             self._aborted(taken.task, f"the sum cannot be used: {exc}")
             return
-        await party.keep(following)
-        self._tell(Happened.SUMMED, taken.task, f"the sum covers {len(aggregate.included)} parties")
+        await self._keep(following)
+        text = f"the sum covers {len(aggregate.included)} parties"
+        self._hooks.tell(Happened.SUMMED, taken.task.fl_round, text)
 
     def _aborted(self, task: Task, text: str) -> None:
-        self._tell(Happened.ABORTED, task, text)
+        self._hooks.tell(Happened.ABORTED, task.fl_round, text)
         log.warning("step %d: aborted here: %s", task.fl_round, text)
 
-    async def _finished(self, message: Finished) -> None:
-        own = self._party.held
+    async def _finished(self, message: Finished, peer: Peer) -> None:
+        if self._partaking.now is not None:
+            await self._partaking.now.give_up(AbortReason.TOLD)
+            await self._conclude()
+        own = self._held
         if own.digest == message.payload:
             _require_fits(message, own)
             self._end(message)
         elif self._contradicts(message):
             raise NetError("the coordinator's last payload is not the one that we computed: ours is kept")
         else:
-            self._want(message)
+            self._want(message, peer)
 
     def _end(self, message: Finished) -> None:
-        self._party.on_event(PartyEvent(Happened.FINISHED, message.fl_round))
-        self.ended = True
-
-    def _uploading(self, task: Task, done: int, total: int) -> None:
-        self._party.on_event(PartyEvent(Happened.UPLOADING, task.fl_round, done=done, total=total))
-
-    def _tell(self, what: Happened, task: Task, text: str = "") -> None:
-        self._party.on_event(PartyEvent(what, task.fl_round, text))
+        self._hooks.tell(Happened.FINISHED, message.fl_round)
+        self._ended = True
 
 
 def _require_fits(what: Task | Finished, held: Held) -> None:

@@ -11,6 +11,7 @@ from protocols.deadlines import Policy, RoundPolicy, Waiting
 
 __all__ = ["ASSEMBLE", "Backoff", "Policy", "RoundPolicy", "Waiting", "gather"]
 
+GRACE: Final = 5.0  # seconds in which a party may come back, where the coordinator's file does not say
 HANDSHAKE_PATIENCE: Final = 30.0  # seconds from an accepted connection to its hello
 STALL: Final = 15.0  # seconds without a byte after which an upload loses its place to one that waits
 SLOWEST_UPLOAD: Final = 64 * 1024  # bytes a second that an upload must average while others wait for its place

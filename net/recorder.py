@@ -53,21 +53,26 @@ class Recorder:
         self._file = RecordsFile(payload.with_suffix(SUFFIX), consortium)
         self._members = consortium.members_by_id
         self._identity = identity
+        self._newest: bytes | None = None  # that nobody was given yet
         self._given: WeakKeyDictionary[Peer, int] = WeakKeyDictionary()
 
     async def read(self) -> None:
         """Raises RecordsError where the chain on disk is damaged."""
         self.head = await trio.to_thread.run_sync(self._file.head)
 
-    async def conclude(self, concluded: Concluded, peers: Iterable[Peer]) -> None:
-        """On disk first, then to all who are connected; the others ask for it when they are back."""
+    async def write(self, concluded: Concluded) -> None:
+        """On disk before anybody hears of the sum: a sum that was given out has its record, after a crash too."""
         try:
-            data = await trio.to_thread.run_sync(self._write, concluded)
+            self._newest = await trio.to_thread.run_sync(self._write, concluded)
         except RecordError as exc:
             log.warning("step %d: no record of this session is kept: %s", concluded.held.fl_round, exc)
-            return
-        for peer in peers:
-            peer.post(Kind.RECORD, data)
+
+    def give_out(self, peers: Iterable[Peer]) -> None:
+        """What was written, to all who are connected; the others ask for it when they are back."""
+        data, self._newest = self._newest, None
+        if data is not None:
+            for peer in peers:
+                peer.post(Kind.RECORD, data)
 
     def announce(self, peer: Peer) -> None:
         peer.say(Records(self.head.number, self.head.digest))

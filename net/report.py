@@ -7,9 +7,9 @@ from typing import Final
 
 import trio
 
-from net.peer import Peer
 from protocols.errors import DropReason, PartyId
 from protocols.machine import Collector, Finished, Outcome
+from protocols.wire import PartySet
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,17 @@ class SessionReport:
 OnReport = Callable[[SessionReport], None]
 
 
+Traffic = Callable[[PartyId], tuple[int, int]]
+"""Bytes from a party and to it, on all its connections so far."""
+
+
 class Meter:
     """Bytes and seconds of one session with `members`."""
 
-    def __init__(self, members: Mapping[PartyId, Peer]) -> None:
+    def __init__(self, members: PartySet, traffic: Traffic) -> None:
         self._start: Final = trio.current_time()
-        self._before = {party: (peer, peer.bytes_in, peer.bytes_out) for party, peer in members.items()}
+        self._traffic = traffic
+        self._before = {party: traffic(party) for party in members}
 
     def report(
         self, fl_round: int, machine: Collector, outcome: Outcome, everybody: frozenset[PartyId]
@@ -47,13 +52,14 @@ class Meter:
         """Now, at the end. everybody: who could have been in it."""
         in_session = self._before.keys() & everybody
         dropped = {party: lost for party, lost in machine.dropped.items() if party in in_session}
+        now = {party: self._traffic(party) for party in self._before}
         return SessionReport(
             fl_round=fl_round,
             included=outcome.aggregate.included if isinstance(outcome, Finished) else frozenset(),
             dropped=dropped,
             absent=everybody - in_session,
-            bytes_up={party: peer.bytes_in - before for party, (peer, before, _) in self._before.items()},
-            bytes_down={party: peer.bytes_out - before for party, (peer, _, before) in self._before.items()},
+            bytes_up={party: now[party][0] - came for party, (came, _) in self._before.items()},
+            bytes_down={party: now[party][1] - went for party, (_, went) in self._before.items()},
             seconds=trio.current_time() - self._start,
             outcome=outcome,
         )

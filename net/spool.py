@@ -6,6 +6,7 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from net.framing import CHUNK_BYTES
+from net.store import write_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Spool:
             self._file = TemporaryFile(buffering=0)  # noqa: SIM115  # as long-lived as its connection
         self._file.seek(self._end)
         for part in parts:
-            _write_whole(self._file, part)
+            write_all(self._file, part)
         body = Spooled(self._end, sum(map(len, parts)))
         self._end += body.length
         self._left.add(body)
@@ -51,10 +52,3 @@ class Spool:
         """Nothing is left of it."""
         if self._file is not None:
             self._file.close()
-
-
-def _write_whole(file: IO[bytes], part: bytes) -> None:
-    with memoryview(part) as view:
-        done = 0
-        while done < len(view):
-            done += file.write(view[done:])

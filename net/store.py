@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkstemp
+from typing import IO
 
 from mpc.keys import KeyRefused, SigningKey
 from mpc.randomness import Randomness
@@ -81,7 +82,7 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o600) -> None:
             with suppress(OSError):
                 Path(temporary).unlink()
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as exc:
         raise NetError(f"{path}: cannot be written: {exc.strerror}") from exc
 
@@ -95,8 +96,8 @@ def _fill(descriptor: int, data: bytes, mode: int) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
-    """The rename itself is on disk only when the folder is."""
+def sync_folder(folder: Path) -> None:
+    """A new name, or a rename, is on disk only when its folder is. Raises OSError."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -104,6 +105,14 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_all(file: IO[bytes], data: bytes) -> None:
+    """To a file without a buffer, which may take less at a time. Raises OSError."""
+    with memoryview(data) as view:
+        done = 0
+        while done < len(view):
+            done += file.write(view[done:])
 
 
 def read_payload(path: Path) -> bytes | None:

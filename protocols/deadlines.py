@@ -60,15 +60,22 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One policy for all rounds, others for some by their names; attempts: how often one training step is tried."""
+    """One policy for all rounds, others for some by their names.
+
+    attempts: how often one training step is tried. grace: seconds in which a party whose connection broke may come back
+    before its round goes on without it; 0: it is dropped at once. No round waits longer than its patience for it.
+    """
 
     default: RoundPolicy = field(default_factory=lambda: RoundPolicy(patience=60.0))
     rounds: Mapping[str, RoundPolicy] = field(default_factory=dict)
     attempts: int = 3
+    grace: float = 0.0
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
             raise ValueError("attempts is a number above 0")
+        if not 0 <= self.grace < math.inf:
+            raise ValueError("grace is a number of seconds, 0 or more")
 
     def of(self, name: str) -> RoundPolicy:
         return self.rounds.get(name, self.default)

@@ -27,6 +27,7 @@ from mpc.field import FieldVector
 from protocols.errors import AbortReason, DropReason, PartyId
 from protocols.evidence import Evidence, Seen
 from protocols.ledger import Caution, Ledger
+from protocols.session import SessionParams
 
 
 class Message(Protocol):
@@ -136,6 +137,10 @@ class Witness(Protocol):
 
 class Collector(Machine, Protocol):
     """A machine that gathers the others' answers and knows who was dropped, where and why."""
+
+    @property
+    def params(self) -> SessionParams:
+        """The session as it was proposed."""
 
     @property
     def dropped(self) -> Mapping[PartyId, tuple[StrEnum, DropReason]]:

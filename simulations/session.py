@@ -240,9 +240,11 @@ class VirtualSession:
         self._seats.keep(place, seat.machine)
         seat.machine = seat.gathering = None
         if self._scenario.network.noticed:
-            others = [SERVER] if SERVER in self.seats else [other for other in self.seats if other != place]
+            coordinated = SERVER in self.seats
+            others = [SERVER] if coordinated else [other for other in self.seats if other != place]
+            grace = self._scenario.policy.grace if coordinated else 0.0
             for other in others:
-                at = seat.free + self._latency(place, other)  # and behind what it sent before
+                at = seat.free + self._latency(place, other) + grace  # and behind what it sent before
                 self._agenda.at(
                     max(at, self._pairs.get((place, other), 0.0)),
                     partial(self._notice, other, place, DropReason.VANISHED),

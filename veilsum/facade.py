@@ -172,8 +172,6 @@ class ConnectedAggregation:
                 self._handover.summed()
             case Happened.ABORTED:
                 self._handover.aborted(event.text)
-            case Happened.LOST:
-                self._handover.aborted("the connection to the coordinator was lost")
             case Happened.DECLINED:
                 self._handover.end(event.text)
 

@@ -96,6 +96,7 @@ _TEXTS: Final = {
     Happened.CONNECTED: "connected to the coordinator",
     Happened.TURNED_AWAY: "{text}",
     Happened.LOST: "the connection to the coordinator is lost, dialling again",
+    Happened.RESUMED: "the session that was open goes on",
     Happened.MET: "connected to {text}",
     Happened.PARTED: "the connection to {text} is lost",
     Happened.TASK: "training on our own rows",

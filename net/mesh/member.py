@@ -404,7 +404,7 @@ class _Member:
         self._announce(self._attempt, frozenset(peers) | {self._member.me})
         early = [one for one in self._early if one.session == session.number]
         self._early = [one for one in self._early if one.session != session.number]
-        meter = Meter(peers)
+        meter = Meter(frozenset(peers), self.hall.traffic)
         try:
             outcome = await session.run(vector, early, self._policy)
         except LocalProtocolError as exc:
@@ -416,7 +416,7 @@ class _Member:
         kept = Concluded(
             params, self.hall.everybody | {self._member.me}, session.machine, concluded, Transcript(), held, following
         )
-        await self._recorder.conclude(kept, ())
+        await self._recorder.write(kept)
         self._hooks.on_report(meter.report(held.fl_round, session.machine, concluded, self.hall.everybody))
 
     def _params(self) -> SessionParams:
@@ -432,7 +432,7 @@ class _Member:
         )
         return MeshSession(
             member.family,
-            Driven(machine, held.fl_round, self._answered.keep),
+            Driven(machine, held.fl_round, lambda _: self._answered.keep(machine.ledger)),
             machine,
             held.fl_round,
             int.from_bytes(params.nonce[:4], "big"),

@@ -105,6 +105,10 @@ class Server:
         return self._now.outcome if isinstance(self._now, SingleServer) else None
 
     @property
+    def params(self) -> SessionParams:
+        return self._params
+
+    @property
     def dropped(self) -> Mapping[PartyId, tuple[StrEnum, DropReason]]:
         if isinstance(self._now, SingleServer):
             return self._now.dropped

@@ -70,6 +70,10 @@ class Server:
         return self._state.outcome
 
     @property
+    def params(self) -> SessionParams:
+        return self._params
+
+    @property
     def dropped(self) -> Mapping[PartyId, tuple[Round, DropReason]]:
         """Who was lost, with the round whose answer never came. After its last answer nobody can be lost."""
         losses = self._state.lost.items()

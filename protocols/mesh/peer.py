@@ -103,6 +103,10 @@ class Peer(Steps):
         return self._warnings
 
     @property
+    def params(self) -> SessionParams:
+        return self._params
+
+    @property
     def dropped(self) -> Mapping[PartyId, tuple[Round, DropReason]]:
         """Who is out here: party -> where we stood when it was lost, and why."""
         return {party: (loss.round, loss.reason) for party, loss in self._now.lost.items()}

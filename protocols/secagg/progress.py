@@ -40,6 +40,10 @@ class Progress(Generic[R]):
         return self._state.outcome
 
     @property
+    def params(self) -> SessionParams:
+        return self._params
+
+    @property
     def dropped(self) -> Mapping[PartyId, tuple[R, DropReason]]:
         """Who was lost, with the round whose answer never came. After its last answer nobody can be lost."""
         asked_again = Round.FALLBACK in self._order and not self._state.fallback_for

@@ -1,6 +1,7 @@
 """Five banks and a coordinator in one process: real keys, real files, real TLS on the loopback."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -10,14 +11,18 @@ from typing import Any
 
 import pytest
 import trio
+from crashing import Killed
+from cutting import Wire
 from launcher import Launcher
 from powers import PowersOfTwo, initial
 
 from mpc.randomness import SeededRandomness
 from net.config import Address, CoordinatorConfig, PartyConfig, PartyTerms, dump_consortium
+from net.contributing import Contributing
 from net.coordinator import run_coordinator
 from net.errors import NetError
 from net.events import Happened, PartyEvent
+from net.framing import Kind
 from net.party import run_party
 from net.policy import Policy, RoundPolicy
 from net.report import SessionReport
@@ -56,10 +61,6 @@ def make_consortium(banks: int = 5, **changes: Any) -> Consortium:
     return Consortium(**{**values, **changes})
 
 
-class Killed(Exception):
-    """A test ended this party here."""
-
-
 @dataclass
 class Bank:
     """One party process of a test. `kill_at`: message class name, in step `kill_in`, before which it vanishes."""
@@ -75,6 +76,9 @@ class Bank:
     stop: trio.Event = field(default_factory=trio.Event)
     error: Exception | None = None
     failed: threading.Event = field(default_factory=threading.Event)
+    wire: Wire | None = None
+    returns: bool = False  # a process of it is started again where one was killed
+    meanwhile: Callable[[], object] = lambda: None  # done before that
 
     def before_send(self, fl_round: int, message: Any) -> None:
         if type(message).__name__ == self.kill_at and fl_round == self.kill_in:
@@ -88,6 +92,14 @@ class Bank:
         return [event for event in self.events if event.what is what]
 
     async def run(self) -> None:
+        """To its end; a bank that returns is killed once."""
+        await self._run_once()
+        if self.returns and isinstance(self.error, Killed):
+            self.error = self.kill_at = None
+            self.meanwhile()
+            await self._run_once()
+
+    async def _run_once(self) -> None:
         try:
             await run_party(
                 self.config,
@@ -117,6 +129,8 @@ class Loopback:
         self.policy = Policy(RoundPolicy(patience=20.0), attempts=1)
         self.port = 0
         self.stop = trio.Event()
+        self.crashes = 0  # of the coordinator
+        self.between: Callable[[], object] = lambda: None  # done before it is started again
 
     def write_keys(self, name: str, keys: Keys) -> None:
         write_keys(self.folder / f"{name}.key", keys)
@@ -134,20 +148,33 @@ class Loopback:
         return Bank(place, config, PowersOfTwo(place))
 
     async def run(self, steps: int = 1, *, missing: tuple[int, ...] = ()) -> bytes:
-        """Runs it to its end; the coordinator's last payload. Raises what the coordinator raises."""
+        """Runs it to its end; the coordinator's last payload. Raises what the coordinator raises. A coordinator that is
+        killed is started again."""
         self._start = [bank for bank in self.banks if bank.place not in missing]
         error: NetError | None = None
         with trio.fail_after(30):
-            async with trio.open_nursery() as self._parties:
-                try:
-                    await self._coordinate(steps)
-                except NetError as exc:
-                    error = exc
-                for bank in self.banks:
-                    bank.stop.set()
+            async with trio.open_nursery() as self._wires:
+                async with trio.open_nursery() as self._parties:
+                    try:
+                        await self._coordinate_to_the_end(steps)
+                    except NetError as exc:
+                        error = exc
+                    for bank in self.banks:
+                        bank.stop.set()
+                self._wires.cancel_scope.cancel()
         if error is not None:
             raise error
         return (self.folder / "coordinator.model").read_bytes()
+
+    async def _coordinate_to_the_end(self, steps: int) -> None:
+        while True:
+            try:
+                await self._coordinate(steps)
+            except Killed:
+                self.crashes += 1
+                self.between()
+            else:
+                return
 
     async def _coordinate(self, steps: int) -> None:
         for bank in self.banks:
@@ -156,6 +183,7 @@ class Loopback:
             consortium=self.folder / "consortium.toml",
             identity=self.folder / "coordinator.key",
             payload=self.folder / "coordinator.model",
+            listen=Address("127.0.0.1", self.port),
             policy=self.policy,
         )
         await run_coordinator(
@@ -171,11 +199,23 @@ class Loopback:
         self.port = port
         for bank in self._start:
             self.start(bank)
+        self._start = []
 
     def start(self, bank: Bank) -> None:
-        bank.config = _at(bank.config, self.port)
         bank.stop = trio.Event()
-        self._parties.start_soon(bank.run)
+        self._parties.start_soon(self._run, bank)
+
+    async def _run(self, bank: Bank) -> None:
+        port = self.port
+        if bank.wire is not None:
+            port = await self._wires.start(bank.wire.serve)
+        bank.config = _at(bank.config, port)
+        await bank.run()
+
+    def wire(self, place: int) -> Wire:
+        """What this bank says, and hears, goes over a wire that can be cut."""
+        wire = self.banks[place].wire = Wire(lambda: self.port)
+        return wire
 
 
 def _at(config: PartyConfig, port: int) -> PartyConfig:
@@ -207,9 +247,25 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Launcher]]:
     """Writes the files of so many banks; what is started of it ends with the test."""
     with ExitStack() as stack:
 
-        def make(banks: int, *, patience: float = 2.0, **changes: Any) -> Launcher:
+        def make(banks: int, *, patience: float = 2.0, grace: float = 0.0, **changes: Any) -> Launcher:
             consortium = make_consortium(banks, **changes)
             keys = {name: make_keys(name) for name in ("coordinator", *(card.name for card in consortium.members))}
-            return stack.enter_context(Launcher(tmp_path, consortium, keys, patience=patience))
+            return stack.enter_context(Launcher(tmp_path, consortium, keys, patience=patience, grace=grace))
 
         yield make
+
+
+@pytest.fixture
+def masked(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Bank -> session and place in it -> every upload that it sent there, of whatever process."""
+    sent: Any = defaultdict(lambda: defaultdict(list))
+    send = Contributing._send
+
+    async def noting(self: Any, frame: Any) -> None:
+        if frame.kind == Kind.UPLOAD:
+            at = self._kept.frames.index(frame)
+            sent[self._client._me][self.task.run, self.task.session, at].append(self._journal.body(frame))
+        await send(self, frame)
+
+    monkeypatch.setattr(Contributing, "_send", noting)
+    return sent

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
+from crashing import Crash
+
 from net.config import (
     Address,
     CoordinatorConfig,
@@ -28,36 +30,47 @@ Process = subprocess.Popen[str]
 
 
 class Launcher:
-    """Leaving the context kills whatever still runs. patience: seconds for which a bank dials."""
+    """Leaving the context kills whatever still runs. patience: seconds for which a bank dials. grace: seconds in which
+    it may come back.
+    """
 
-    def __init__(self, folder: Path, consortium: Consortium, keys: dict[str, Keys], *, patience: float = 2.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        consortium: Consortium,
+        keys: dict[str, Keys],
+        *,
+        patience: float = 2.0,
+        grace: float = 0.0,
+    ) -> None:
         self._folder = folder
         self._consortium = consortium
         self._patience = patience
+        self._grace = grace
         self._started: list[Process] = []
         self.port = 0
         (folder / "consortium.toml").write_text(dump_consortium(consortium))
         for name, own in keys.items():
             write_keys(folder / f"{name}.key", own)
 
-    def coordinator(self, steps: int, *, hold: int = 0) -> Process:
+    def coordinator(self, steps: int, *, hold: int = 0, crash: Crash | None = None) -> Process:
         """Listens when this returns; again where it did before. hold: the step whose sum it holds back until it is
-        told to go on."""
+        told to go on. crash: where it kills itself."""
         config = CoordinatorConfig(
             consortium=self._folder / "consortium.toml",
             identity=self._folder / "coordinator.key",
             payload=self._folder / "coordinator.model",
             listen=Address(LOOPBACK, self.port),
-            policy=Policy(RoundPolicy(patience=DEADLINE), attempts=1),
+            policy=Policy(RoundPolicy(patience=DEADLINE), attempts=1, grace=self._grace),
         )
         path = self._folder / "coordinator.toml"
         path.write_text(dump_coordinator(config, self._folder))
-        process = self._start("coordinator", path, steps, hold)
+        process = self._start("coordinator", path, steps, hold, crash=crash)
         self.port = heard(process, "port")["port"]
         return process
 
-    def bank(self, place: int, steps: int, *, kill_at: str = "nothing") -> Process:
-        """kill_at: the stage of step 2 in which it kills itself."""
+    def bank(self, place: int, steps: int, *, kill_at: str = "nothing", crash: Crash | None = None) -> Process:
+        """kill_at: the stage of step 2 in which it kills itself. crash: where it does so else."""
         config = PartyConfig(
             consortium=self._folder / "consortium.toml",
             identity=self._folder / f"bank-{place}.key",
@@ -69,12 +82,12 @@ class Launcher:
         )
         path = self._folder / f"bank-{place}.toml"
         path.write_text(dump_party(config, self._folder))
-        return self._start("party", path, place, steps, kill_at)
+        return self._start("party", path, place, steps, kill_at, crash=crash)
 
-    def _start(self, *arguments: object) -> Process:
+    def _start(self, *arguments: object, crash: Crash | None) -> Process:
         process = subprocess.Popen(
             [sys.executable, str(SCRIPT), *map(str, arguments)],
-            env={"PYTHONPATH": str(ROOT)},
+            env={"PYTHONPATH": str(ROOT), **({"CRASH": str(crash)} if crash else {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from conftest import Killed, make_consortium, make_keys
+from conftest import make_consortium, make_keys
+from crashing import Killed
 from powers import PowersOfTwo, initial
 
 from net.config import MeshConfig, PartyConfig, PartyTerms, dump_consortium

@@ -1,4 +1,4 @@
-"""One process of `test_net_processes.py`: a coordinator, or a bank that kills itself where it is told to.
+"""One process of the tests of processes: a coordinator, or a bank, that kills itself where it is told to.
 
 What happens is printed, a line of JSON each: `{"port"}`, `{"report"}` from a coordinator, or a member of a mesh,
 `{"held"}` from a coordinator that waits for a line on its standard input, `{"event"}` and `{"sent"}` from a bank.
@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import trio
+from crashing import Crash, Writes
 from powers import PowersOfTwo, initial
 
 from mpc.keys import AgreementSecret, ChannelKey
@@ -88,8 +89,17 @@ def take_part(path, place, steps, stage):
     trio.run(run)
 
 
+def crash_where_told(role, path, place=""):
+    """The environment says at which of its writes, and of the frames of sessions that it has sent."""
+    if where := os.environ.get("CRASH"):
+        name = role if role == "coordinator" else f"bank-{place}"
+        writes = Writes(name, lambda: os.kill(os.getpid(), signal.SIGKILL), Crash.parse(where))
+        writes.watch(setattr).watch_frames(setattr)
+
+
 if __name__ == "__main__":
     role, *arguments = sys.argv[1:]
+    crash_where_told(role, *arguments[:2])
     try:
         {"coordinator": coordinate, "party": take_part}[role](*arguments)
     except NetError as exc:

@@ -1,6 +1,5 @@
 """What goes from one session of a party to its next one: the ledger, and an epoch while its process runs."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 from powers import PowersOfTwo
 
 from net.answered import Answered
+from net.journal import Piece
 from protocols.errors import LocalProtocolError, PartyId
 from protocols.ledger import NOTHING_ANSWERED, Ledger
 from protocols.machine import HandsOn
@@ -18,14 +18,11 @@ EPOCH, SESSION = bytes(31) + b"1", bytes(31) + b"2"
 class Memory:
     ledger = NOTHING_ANSWERED.moved(EPOCH, 2).moved(SESSION, 5)
 
-    def read(self) -> Ledger:
-        return self.ledger
+    def read_journaled(self) -> tuple[Ledger, None]:
+        return self.ledger, None
 
-    def write(self, ledger: Ledger) -> None:
+    def write(self, ledger: Ledger, last: Piece | None = None) -> None:
         self.ledger = ledger
-
-    def held(self) -> Any:
-        return nullcontext()
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,16 @@ from types import SimpleNamespace
 import pytest
 import trio
 
-from net.collecting import MOST_UPLOADS, Collecting, Turn, Uploads
+from net.collecting import Collecting
 from net.contributing import Contributing
-from net.control import Offer
+from net.control import Offer, Task
 from net.framing import Kind
 from net.hall import Stalled
 from net.peer import in_session
 from net.policy import SLOWEST_UPLOAD, STALL, RoundPolicy
+from net.uploads import MOST_UPLOADS, Turn, Uploads
 from protocols.errors import DropReason
-from protocols.messages import MaskedInput, Round
+from protocols.messages import Round
 from protocols.secagg.family import SECAGG
 
 
@@ -86,7 +87,12 @@ async def test_two_parties_whose_uploads_stand_still_do_not_keep_the_others_from
     granted = Contributing.granted
     frozen = {0, 1}
     monkeypatch.setattr("net.collecting.STALL", 0.3)
-    monkeypatch.setattr(Contributing, "granted", lambda self: None if self._client._me in frozen else granted(self))
+
+    async def freeze(self):
+        if self._client._me not in frozen:
+            await granted(self)
+
+    monkeypatch.setattr(Contributing, "granted", freeze)
     talk = loopback(7, losses=2)
     talk.policy = replace(talk.policy, rounds={Round.MASKED_INPUT: RoundPolicy(patience=3.0)})
     for bank in talk.banks[2:]:  # the two get the first grants
@@ -133,8 +139,10 @@ async def seconds_until_stalled(peer, size):
         told.append((event, trio.current_time()))
         collecting._uploads.end(0)
 
-    hall = SimpleNamespace(report=report)
-    collecting = Collecting(SECAGG, SimpleNamespace(), 1, {0: peer}, hall, absent=frozenset(), limits=None, settle=None)
+    hall, task = SimpleNamespace(report=report), Task(1, 1, bytes(32), bytes(16))
+    collecting = Collecting(
+        SECAGG, SimpleNamespace(), task, {0: peer}, hall, None, absent=frozenset(), limits=None, settle=None
+    )
     turn = collecting._uploads.granted[0] = Turn(size)
     start = trio.current_time()
     await collecting._watch(0, peer, turn)
@@ -159,10 +167,11 @@ async def test_an_upload_that_drips_is_told_after_the_time_that_its_size_needs(a
 async def test_a_second_upload_is_dropped_as_unexpected(loopback, monkeypatch):
     granted = Contributing.granted
 
-    def twice(self):
+    async def twice(self):
         if self._client._me == 2:
-            self._peer.post(Kind.UPLOAD, *in_session(self.task.session, self._outgoing[0][1]))
-        granted(self)
+            upload = self._journal.body(self._kept.frames[self._next])
+            self._peer.post(Kind.UPLOAD, *in_session(self.task.session, upload))
+        await granted(self)
 
     monkeypatch.setattr(Contributing, "granted", twice)
     talk = loopback()
@@ -173,15 +182,15 @@ async def test_a_second_upload_is_dropped_as_unexpected(loopback, monkeypatch):
 
 @pytest.mark.slow
 async def test_an_upload_without_a_grant_is_dropped_as_unexpected(loopback, monkeypatch):
-    say = Contributing._post
+    offer = Contributing._offer
 
-    def post(self, message):
-        if self._client._me == 2 and isinstance(message, MaskedInput):
+    def upload(self, frame):
+        if self._client._me == 2:
             self._peer.post(Kind.UPLOAD, *in_session(self.task.session, b"never granted"))
         else:
-            say(self, message)
+            offer(self, frame)
 
-    monkeypatch.setattr(Contributing, "_post", post)
+    monkeypatch.setattr(Contributing, "_offer", upload)
     talk = loopback()
     await talk.run()
     (report,) = talk.reports
@@ -194,9 +203,9 @@ async def test_a_grant_that_was_not_used_does_not_hold_in_the_next_session(loopb
     granted = Contributing.granted
     monkeypatch.setattr("net.collecting.STALL", 0.2)
 
-    def chatter_instead(self):
+    async def chatter_instead(self):
         if self._client._me != 2 or self.task.session > 1:
-            granted(self)
+            await granted(self)
         else:
             self._peer.say(Offer(self.task.session, 10))
 

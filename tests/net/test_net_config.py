@@ -18,7 +18,7 @@ from net.config import (
     load_party,
 )
 from net.errors import ConfigError
-from net.policy import ASSEMBLE, Policy, RoundPolicy
+from net.policy import ASSEMBLE, GRACE, Policy, RoundPolicy
 from protocols.roster import ConsortiumError
 from protocols.session import NO_COORDINATOR, Variant, VectorSpec
 
@@ -82,6 +82,7 @@ def test_a_coordinators_file_comes_back(tmp_path):
             RoundPolicy(30.0),
             {ASSEMBLE: RoundPolicy(5.0, quantile=0.9, stretch=3.0), "masked-input": RoundPolicy(300.0, 4)},
             attempts=2,
+            grace=1.5,
         ),
     )
     path = tmp_path / "coordinator.toml"
@@ -203,6 +204,9 @@ def test_a_mistake_in_a_file_is_named_with_its_remedy(party, old, new, message):
         ("patiense = 3", "unknown key 'patiense': did you mean 'patience'"),
         ("patience = 0", "patience is a number of seconds above 0"),
         ("attempts = 0", "attempts is a number above 0"),
+        ("grace = -1", "grace is a number of seconds, 0 or more"),
+        ("grace = inf", "grace is a number of seconds, 0 or more"),
+        ("[policy.share]\ngrace = 3", r"\[policy.share\] unknown key 'grace'"),
         ("[policy.masked-inputs]", "unknown key 'masked-inputs': did you mean 'masked-input'"),
         ("[policy.share]\nhoped = 3", r"\[policy.share\] unknown key 'hoped': did you mean 'hoped_for'"),
         ("[policy.share]\nhoped_for = 0", r"\[policy.share\] hoped_for is a number"),
@@ -215,6 +219,20 @@ def test_a_mistake_in_the_policy_is_named(tmp_path, line, message):
     path.write_text(f'consortium="c"\nidentity="i"\npayload="p"\nlisten="h:1"\n[policy]\n{line}')
     with pytest.raises(ConfigError, match=message):
         load_coordinator(path)
+
+
+@pytest.mark.parametrize(("line", "grace"), [("", GRACE), ("grace = 0", 0.0), ("grace = 2.5", 2.5)])
+def test_a_coordinators_file_says_how_long_a_party_may_be_away(tmp_path, line, grace):
+    path = tmp_path / "coordinator.toml"
+    path.write_text(f'consortium="c"\nidentity="i"\npayload="p"\nlisten="h:1"\n[policy]\n{line}')
+    assert load_coordinator(path).policy.grace == grace
+
+
+def test_where_nobody_coordinates_connections_are_not_waited_for(party):
+    mesh = PARTY.replace('address = "hub.example:7000"', 'listen = "h:1"\npeers = {bank-0 = "a:1"}')
+    assert party(mesh).mesh.policy.grace == 0
+    with pytest.raises(ConfigError, match="unknown key 'grace'"):
+        party(f"{mesh}\n[policy]\ngrace = 5")
 
 
 def test_a_missing_file_is_named(tmp_path):

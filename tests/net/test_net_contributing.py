@@ -1,9 +1,10 @@
+from dataclasses import replace
+
 import pytest
-import trio
 
 from net.contributing import Contributing
 from net.control import Task
-from net.peer import Peer
+from net.party_journal import KeptFrame, KeptSession
 from protocols.errors import SERVER, DropReason
 from protocols.ledger import NOTHING_ANSWERED
 from protocols.machine import Envelope
@@ -43,11 +44,31 @@ def contributing(client):
     return taken(client)
 
 
-def taken(client, peer=None, *, trains=True, most_waiting=1000):
-    peer = peer or Peer(trio.testing.memory_stream_pair()[0])
-    ignored = {name: lambda *_: None for name in ("before_send", "on_upload", "keep")}
-    limits = {"trains": trains, "most_waiting": most_waiting}
-    return Contributing(Task(1, 1, bytes(32)), None, SECAGG, client, peer, **limits, **ignored)
+class Memory:
+    """A journal that keeps what was said in a list."""
+
+    def __init__(self):
+        self.bodies = []
+
+    def write(self, session, machine, said):
+        frames = tuple(KeptFrame(kind, len(body), len(self.bodies) + at) for at, (kind, body) in enumerate(said))
+        self.bodies += [body for _, body in said]
+        return replace(session, frames=(*session.frames, *frames))
+
+    def body(self, frame):
+        return self.bodies[frame.body]
+
+    def finish(self, session, machine):
+        pass
+
+
+TASK = Task(1, 1, bytes(32), bytes(16))
+
+
+def taken(client, *, trains=True, most_waiting=1000):
+    kept = KeptSession(TASK, bytes(32), 0, not trains, (), b"")
+    ignored = {name: lambda *_: None for name in ("before_send", "on_upload")}
+    return Contributing(None, SECAGG, client, kept, Memory(), most_waiting=most_waiting, **ignored)
 
 
 class Wire:
@@ -70,7 +91,7 @@ DELIVERY = CODEC.encode(DeliverShares(frozenset(), {}, bytes(64)))
 async def test_shares_that_come_while_we_train_are_held_back_until_the_input_is_there(client, contributing):
     await contributing.receive(DELIVERY)
     assert client.calls == []
-    await contributing.trained(None)
+    await contributing.give_input(None)
     assert client.calls == [("set_input",), ("receive", "DeliverShares")]
 
 
@@ -85,7 +106,7 @@ async def test_what_comes_after_the_shares_waits_behind_them(client, contributin
     for body in (DELIVERY, CONFIRMED):
         await contributing.receive(body)
     assert client.calls == []
-    await contributing.trained(None)
+    await contributing.give_input(None)
     assert client.calls == [("set_input",), ("receive", "DeliverShares"), ("receive", "UnmaskRequest")]
 
 
@@ -107,12 +128,12 @@ async def test_each_upload_is_offered_when_the_one_before_it_has_been_granted(cl
     inputs = [MaskedInput(bytes(size)) for size in (10, 20, 30)]
     sizes = [len(CODEC.encode(one)) for one in inputs]
     client.receive = lambda sender, message: [Envelope((SERVER,), one) for one in inputs]
-    wire = Wire()
-    contributing = taken(client, wire, trains=False)
+    wire, contributing = Wire(), taken(client, trains=False)
+    await contributing.attach(wire, 0)
     await contributing.receive(DELIVERY)
     assert wire.said == [("Offer", sizes[0])]
     for _ in range(4):
-        contributing.granted()
+        await contributing.granted()
     uploaded, offered = ([size for what, size in wire.said if what == name] for name in ("UPLOAD", "Offer"))
     assert uploaded == offered == sizes
     assert [what for what, _ in wire.said] == ["Offer", "UPLOAD"] * 3
@@ -121,11 +142,11 @@ async def test_each_upload_is_offered_when_the_one_before_it_has_been_granted(cl
 async def test_what_follows_an_upload_leaves_behind_it(client):
     messages = [MaskedInput(bytes(10)), Confirm(bytes(64)), MaskedInput(bytes(20)), Confirm(bytes(64))]
     client.receive = lambda sender, message: [Envelope((SERVER,), one) for one in messages]
-    wire = Wire()
-    contributing = taken(client, wire, trains=False)
+    wire, contributing = Wire(), taken(client, trains=False)
+    await contributing.attach(wire, 0)
     await contributing.receive(DELIVERY)
     assert [what for what, _ in wire.said] == ["Offer"]
-    contributing.granted()
+    await contributing.granted()
     assert [what for what, _ in wire.said] == ["Offer", "UPLOAD", "MESSAGE", "Offer"]
-    contributing.granted()
+    await contributing.granted()
     assert [what for what, _ in wire.said][4:] == ["UPLOAD", "MESSAGE"]

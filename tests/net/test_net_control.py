@@ -2,14 +2,17 @@ import pytest
 
 from net.control import (
     CONTROL,
+    Claim,
     Finished,
     Grant,
     Hello,
+    Leave,
     Offer,
     Over,
     Ready,
     Reason,
     Refused,
+    Resumed,
     Task,
     Want,
     Welcome,
@@ -24,9 +27,12 @@ from protocols.session import WIRE
 NOW = 1_800_000_000
 EVERY = [
     Hello(WIRE, bytes(32), NOW),
+    Hello(WIRE, bytes(32), NOW, Claim(bytes(16), 3, 2)),
     Welcome(),
     Refused(Reason.CLOCK, "set both"),
-    Task(3, 2, bytes(32)),
+    Task(3, 2, bytes(32), bytes(16)),
+    Resumed(3, 2),
+    Leave(),
     Want(bytes(32)),
     Ready(3),
     Offer(3, 1000),

@@ -7,7 +7,7 @@ import trio
 from mpc.field import PrimeField
 from net.control import Welcome
 from net.hall import Hall, Sent
-from net.party import _Trained
+from net.partaking import Trained
 from net.peer import Peer
 from net.policy import KEEPALIVE_IDLE
 from net.sockets import keep_alive
@@ -89,4 +89,4 @@ def test_what_a_party_sent_or_trained_does_not_print():
     peer.say(Welcome())
     assert "secret" not in repr(Sent(PartyId(0), peer, 1, b"secret", uploaded=True))
     vector = PrimeField.with_bits(20).vector([123456])
-    assert "123456" not in repr(_Trained(None, vector))
+    assert "123456" not in repr(Trained(None, vector))

@@ -24,6 +24,7 @@ def payload(*sums, steps=3):
     return json.dumps({"steps": steps, "sums": sums}).encode()
 
 
+RUN = bytes(16)
 FIRST, LATER, LAST = payload(), payload(1, 1), payload(1, 1, 1)
 
 
@@ -101,7 +102,7 @@ def handing(message, body):
     [
         (Finished(1, model_digest(FIRST)), "a finished for the payload of step 1, and there are steps left"),
         (Finished(2, model_digest(FIRST)), "calls that of step 2 is of step 1"),
-        (Task(1, 2, model_digest(FIRST)), "calls that of step 2 is of step 1"),
+        (Task(1, 2, model_digest(FIRST), RUN), "calls that of step 2 is of step 1"),
         (Refused(Reason.CLOCK, "two\nlines"), "not one short line"),
     ],
 )
@@ -117,11 +118,11 @@ async def test_what_it_says_of_the_payload_that_we_hold_must_be_true(liar, messa
     ("message", "body", "why"),
     [
         (Finished(3, model_digest(LATER)), LATER, "there are steps left"),
-        (Task(1, 4, model_digest(LAST)), LAST, "no step is left after it"),
-        (Task(1, 2, model_digest(LATER)), LATER, "calls that of step 2 is of step 3"),
-        (Task(1, 3, model_digest(LATER)), LAST, "not the one that was announced"),
-        (Task(1, 3, model_digest(b"no json")), b"no json", "none of this training"),
-        (Task(1, 3, model_digest(LATER)), bytes(len(FIRST) + PAYLOAD_GROWTH + 1), "are allowed now"),
+        (Task(1, 4, model_digest(LAST), RUN), LAST, "no step is left after it"),
+        (Task(1, 2, model_digest(LATER), RUN), LATER, "calls that of step 2 is of step 3"),
+        (Task(1, 3, model_digest(LATER), RUN), LAST, "not the one that was announced"),
+        (Task(1, 3, model_digest(b"no json"), RUN), b"no json", "none of this training"),
+        (Task(1, 3, model_digest(LATER), RUN), bytes(len(FIRST) + PAYLOAD_GROWTH + 1), "are allowed now"),
     ],
 )
 async def test_a_payload_that_is_not_what_it_was_called_is_never_kept(liar, message, body, why):
@@ -168,13 +169,13 @@ async def test_a_stop_ends_a_party_whose_hello_is_never_answered(liar):
 async def test_a_stop_ends_a_party_whose_session_goes_nowhere_when_the_patience_is_over(liar, monkeypatch):
     monkeypatch.setattr("net.party.STOPPING_PATIENCE", 0.1)
     liar.bank.on_event = lambda event: liar.bank.stop.set() if event.what is Happened.TRAINED else None
-    bank = await liar.meet(saying(Task(1, 1, model_digest(FIRST))))
+    bank = await liar.meet(saying(Task(1, 1, model_digest(FIRST), RUN)))
     assert bank.error is None
     assert bank.happened(Happened.TRAINED)
 
 
 async def test_a_hello_that_is_not_answered_in_time_is_said_again_until_the_patience_is_over(liar, monkeypatch):
-    monkeypatch.setattr("net.party.HANDSHAKE_PATIENCE", 0.05)
+    monkeypatch.setattr("net.line.HANDSHAKE_PATIENCE", 0.05)
     liar.bank.config = replace(liar.bank.config, patience=0.4)
     answered = []
 
@@ -210,12 +211,12 @@ async def test_tasks_that_replace_each_other_leave_no_training_waiting(liar):
         return train(held)
 
     async def script(peer):
-        peer.say(Task(1, 1, model_digest(FIRST)))
+        peer.say(Task(1, 1, model_digest(FIRST), RUN))
         await ready(peer, 1)
         await trio.to_thread.run_sync(going.wait)
         before = trio.lowlevel.current_statistics().tasks_living
         for session in range(2, 30):
-            peer.say(Task(session, 1, model_digest(FIRST)))
+            peer.say(Task(session, 1, model_digest(FIRST), RUN))
             await ready(peer, session)
         assert trio.lowlevel.current_statistics().tasks_living <= before + 2
         liar.bank.stop.set()

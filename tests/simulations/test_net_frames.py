@@ -5,19 +5,24 @@ grants. What each side sends is compared with what the simulation's tap saw.
 """
 
 from collections import Counter, defaultdict
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import memory_stream_pair
 
+from mpc.keys import SigningKey
 from net.collecting import Collecting
 from net.contributing import Contributing
 from net.control import CONTROL_LIMIT, Grant, Task
+from net.coordinator_journal import CoordinatorJournal
 from net.framing import HEADER_BYTES, Kind
 from net.hall import Event, Left, Said, Sent
+from net.party_journal import KeptSession, PartyJournal
 from net.peer import SESSION_BYTES, Peer, read_control, split_session
 from net.policy import Policy, RoundPolicy
 from net.workload import Held
@@ -35,6 +40,7 @@ from simulations.simulate import known_family, simulate
 
 SCENARIO = Scenario(parties=6, dimension=40, losses=2, colluding=0)
 LARGE = 2**24
+TASK = Task(1, 1, bytes(32), bytes(16))
 Frames = dict[PartyId, list[bytes]]
 
 
@@ -45,7 +51,10 @@ class Killed(Exception):
 class Room:
     """What `Collecting` needs of a hall: one stream of events."""
 
+    grace = 0.0
+
     def __init__(self) -> None:
+        self.away: dict[PartyId, Peer] = {}
         self._send, self._inbox = trio.open_memory_channel[Event](0)
 
     async def next_event(self) -> Event:
@@ -61,8 +70,8 @@ class Room:
 class Wire:
     """One session, with each party at the other end of a pair of memory streams."""
 
-    def __init__(self, seats: Seats, oracle: Oracle, vanish: dict[PartyId, str]) -> None:
-        self.seats, self.oracle, self.vanish = seats, oracle, vanish
+    def __init__(self, seats: Seats, oracle: Oracle, vanish: dict[PartyId, str], folder: Path) -> None:
+        self.seats, self.oracle, self.vanish, self.folder = seats, oracle, vanish, folder
         self.up: Frames = defaultdict(list)
         self.down: Frames = defaultdict(list)
         self.room = Room()
@@ -79,10 +88,13 @@ class Wire:
                     nursery.start_soon(self._take_part, party, Peer(there))
                 machine: Any = self.seats.machine(SERVER)
                 family, limits = self.seats.family, Limits(LARGE, LARGE, LARGE)
+                journal = CoordinatorJournal(self.folder / "hub.journal", SigningKey(bytes(32)), bytes(32))
                 collecting = Collecting(
-                    family, machine, 1, peers, self.room, limits=limits, absent=frozenset(), settle=self._settle
-                )  # type: ignore[arg-type]
-                await collecting.run(Policy(RoundPolicy(20.0)))
+                    family, machine, TASK, peers, self.room, journal, limits=limits, absent=frozenset(),
+                    settle=self._settle,
+                )  # type: ignore[arg-type]  # fmt: skip
+                with closing(journal):
+                    await collecting.run(Policy(RoundPolicy(20.0)))
                 nursery.cancel_scope.cancel()
 
     async def _settle(self, aggregate: Aggregate) -> None:
@@ -107,24 +119,26 @@ class Wire:
 
     async def _contribute(self, party: PartyId, peer: Peer) -> None:
         client: Any = self.seats.machine(party)
+        identity = SigningKey(bytes([1 + party]) * 32)
+        journal = PartyJournal(self.folder / f"{party}.journal", identity, lambda ledger, last: None)
+        begun = KeptSession(TASK, bytes(32), 0, party not in self.seats.contributors, (), b"")
         contributing = Contributing(
-            Task(1, 1, bytes(32)), Held(b"", bytes(32), 1, False), self.seats.family, client, peer,
-            trains=party in self.seats.contributors, most_waiting=LARGE,
-            before_send=partial(self._vanish, party), on_upload=lambda done, total: None, keep=lambda ledger: None,
+            Held(b"", bytes(32), 1, False), self.seats.family, client, begun, journal, most_waiting=LARGE,
+            before_send=partial(self._vanish, party), on_upload=lambda done, total: None,
         )  # fmt: skip
-        await contributing.trained(self.oracle.input(party))
+        await contributing.attach(peer, 0)
+        if party in self.seats.contributors:
+            await contributing.give_input(self.oracle.input(party))
         await contributing.start()
-        try:
+        with suppress(Killed), closing(journal):
             while (frame := await peer.receive()) is not None:
                 if frame.kind is Kind.CONTROL:
                     if isinstance(read_control(frame), Grant):
-                        contributing.granted()
+                        await contributing.granted()
                     continue
                 body = split_session(frame)[1]
                 self.down[party].append(body)
                 await contributing.receive(body)
-        except Killed:
-            return
 
     def _vanish(self, party: PartyId, fl_round: int, message: Any) -> None:
         if self.vanish.get(party) == message.round.value:
@@ -156,14 +170,14 @@ LOSSES = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", LOSSES)
-async def test_net_sends_what_the_simulation_sends_frame_for_frame(scenario: Scenario) -> None:
+async def test_net_sends_what_the_simulation_sends_frame_for_frame(scenario: Scenario, tmp_path: Path) -> None:
     up, down, result = simulated(scenario)
     spec = VectorSpec(scenario.dimension, scenario.field_)
     seats = Consortium(scenario, known_family(scenario)).session(1, spec)
     oracle = Oracle(spec.field, spec.length, scenario.parties, scenario.seed)
     input_stage = seats.family.input_stage.value
     vanish = {party: stage or input_stage for party, stage in scenario.plan(1).vanish.items()}
-    wire = Wire(seats, oracle, vanish)
+    wire = Wire(seats, oracle, vanish, tmp_path)
     await wire.run()
     assert wire.aggregate is not None
     assert wire.aggregate.included == set(result.included)

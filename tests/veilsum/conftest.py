@@ -23,6 +23,7 @@ from net.config import load_consortium, load_party
 from net.errors import NetError
 from net.events import BeforeSend
 from net.party import run_party
+from net.policy import GRACE
 from veilsum import cli
 from veilsum.join import own_table
 
@@ -108,13 +109,16 @@ class Place:
         )  # fmt: skip
         return out
 
-    def coordinator(self, listen: str = "127.0.0.1:0", patience: float = 60.0, attempts: int = 3) -> Path:
+    def coordinator(
+        self, listen: str = "127.0.0.1:0", patience: float = 60.0, attempts: int = 3, grace: float = GRACE
+    ) -> Path:
         """coordinator.toml of the hub."""
         out = self.path("hub", "coordinator.toml")
         out.unlink(missing_ok=True)
         words = ["--consortium", self.consortium, "--identity", self.path("hub"), "--listen", listen, "--out", out]
         self.ok("coordinator", "init", *words)
         text = out.read_text().replace("patience = 60.0", f"patience = {patience}")
+        text = text.replace(f"grace = {GRACE}", f"grace = {grace}")
         out.write_text(text.replace("attempts = 3", f"attempts = {attempts}"))
         return out
 

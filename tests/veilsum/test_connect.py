@@ -151,7 +151,7 @@ def test_programs_with_asyncio_trio_and_no_loop_get_equal_means_and_end_with_the
 @pytest.mark.slow
 def test_a_party_that_is_killed_is_left_out_and_takes_part_again_once_it_is_back(meet, start):
     place = meet(5, rounds=1000, losses=1)
-    coordinator = start("coordinator", place.coordinator())
+    coordinator = start("coordinator", place.coordinator(grace=0.0))
     address = listening(coordinator)
     files = [party_file(place, name, address) for name in NAMES]
     kinds = ("asyncio", "trio", "blocking", "blocking", "asyncio")
@@ -172,9 +172,23 @@ def test_a_party_that_is_killed_is_left_out_and_takes_part_again_once_it_is_back
 
 
 @pytest.mark.slow
+def test_a_party_that_is_killed_and_back_within_its_grace_is_in_the_sum_that_it_was_killed_in(meet, start):
+    place = meet(4, rounds=3, losses=1)
+    address = listening(start("coordinator", place.coordinator(grace=60.0)))
+    files = [party_file(place, name, address) for name in NAMES[:4]]
+    started = [start("blocking", files[seat], seat, 2 if seat == 3 else 0, 0, code=PARTY) for seat in range(4)]
+    assert started.pop().wait(timeout=60) == -signal.SIGKILL
+    back = start("trio", files[3], 3, 0, 0, code=PARTY)
+    said = [lines(process) for process in started]
+    assert [line["included"] for line in said[0]] == [[0, 1, 2, 3]] * 3
+    assert all(one == said[0] for one in said)
+    assert lines(back) == said[0][2:]
+
+
+@pytest.mark.slow
 def test_a_round_without_a_sum_is_asked_for_again_and_its_contributors_are_told_to_train_again(meet, start):
     place = meet(3, rounds=2, losses=0)
-    address = listening(start("coordinator", place.coordinator()))
+    address = listening(start("coordinator", place.coordinator(grace=0.0)))
     files = [party_file(place, name, address) for name in NAMES[:3]]
     survivors = [start(kind, files[seat], seat, 0, 0, code=PARTY) for seat, kind in enumerate(("blocking", "asyncio"))]
     assert start("trio", files[2], 2, 1, 0, code=PARTY).wait(timeout=60) == -signal.SIGKILL

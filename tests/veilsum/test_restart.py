@@ -106,7 +106,7 @@ def ended_well(place, *processes, banks=()) -> State:
 
 
 @pytest.mark.parametrize("stage", SECAGG.stages(Variant.ACTIVE))
-def test_a_coordinator_that_was_killed_goes_on_from_its_last_model(training, start, bank, stage):
+def test_a_coordinator_that_was_killed_goes_on_with_the_session_that_was_open(training, start, bank, stage):
     place = training
     dying = start(place.coordinator(), stage.value, code=DYING_COORDINATOR)
     address = address_of(dying)
@@ -114,13 +114,28 @@ def test_a_coordinator_that_was_killed_goes_on_from_its_last_model(training, sta
     assert dying.wait(timeout=PATIENCE) == -signal.SIGKILL
     assert State.load(place.path("hub", "model.npz").read_bytes()).fl_round == FATAL_ROUND
     state = ended_well(place, start("coordinator", place.coordinator(listen=address)), banks=banks)
-    assert state.history[-1]["parties"] == len(BANKS)
+    assert [entry["parties"] for entry in state.history] == [len(BANKS)] * ROUNDS
+
+
+@pytest.mark.parametrize("stage", [Round.MASKED_INPUT, Round.UNMASK])
+def test_a_party_that_was_killed_and_is_back_within_its_grace_is_in_every_sum(training, start, bank, stage):
+    place = training
+    coordinator = start("coordinator", place.coordinator(grace=PATIENCE))
+    address = address_of(coordinator)
+    banks = [bank(place.party(name, address=address)) for name in BANKS[1:]]
+    file = place.party("a", address=address)
+    dying = start(file, stage.value, code=DYING_PARTY)
+    assert dying.wait(timeout=PATIENCE) == -signal.SIGKILL
+    again = start("party", file)
+    wait_for("the session that was open goes on", again)
+    state = ended_well(place, coordinator, again, banks=banks)
+    assert [entry["parties"] for entry in state.history] == [len(BANKS)] * ROUNDS
 
 
 @pytest.mark.parametrize("stage", SECAGG.stages(Variant.ACTIVE))
 def test_a_party_that_was_killed_joins_a_later_session(training, start, bank, stage):
     place = training
-    coordinator = start("coordinator", place.coordinator())
+    coordinator = start("coordinator", place.coordinator(grace=0.0))
     address = address_of(coordinator)
     back = threading.Event()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from fl_integration.tabular import load_table
 from fl_integration.training import TrainingConfig
 from net.config import DEFAULT_PATIENCE, Address, load_consortium
-from net.policy import Policy
+from net.policy import GRACE, Policy
 from protocols.roster import Card, Consortium, ConsortiumError
 from protocols.session import SMALLEST_COHORT
 from veilsum.ceremony.files import require_new, write_new
@@ -72,6 +72,7 @@ payload = {payload}  # the model: written whole after every step, and where a re
 
 [policy]  # how long to wait; a bank that is not there in time is left out of that sum, and may join the next
 patience = {patience}  # seconds, in each round of a session
+grace = {grace}  # seconds of these for a bank whose connection broke to come back
 attempts = {attempts}  # how often one training step is tried before this process gives up
 """
 
@@ -180,6 +181,7 @@ def write_coordinator(out: Path, *, consortium: Path, identity: Path, listen: Ad
         listen=literal(str(listen)),
         payload=literal("model.npz"),
         patience=policy.default.patience,
+        grace=GRACE,
         attempts=policy.attempts,
     )
     write_new(out, text)

@@ -29,7 +29,8 @@ from veilsum.demo.plan import Plan
 from veilsum.errors import WrongUsage
 
 MAX_WEIGHT = 16
-PATIENCE = 60.0  # seconds: a bank that is killed is noticed at once, this is for machines that are busy with it all
+PATIENCE = 60.0  # seconds: for machines that are busy with it all
+GRACE = 1.0  # seconds that a round waits for a bank that is killed: it might come back
 COORDINATOR = "coordinator"
 LOOPBACK = "127.0.0.1"
 
@@ -108,7 +109,7 @@ def write_coordinator(place: Workplace, listen: Address) -> None:
         identity=place.folder / "coordinator.key",
         payload=place.folder / "model.npz",
         listen=listen,
-        policy=Policy(RoundPolicy(PATIENCE)),
+        policy=Policy(RoundPolicy(PATIENCE), grace=GRACE),
     )
     place.coordinator.write_text(dump_coordinator(config, place.folder), encoding="utf-8")
 
