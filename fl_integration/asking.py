@@ -21,7 +21,7 @@ from protocols.machine import Aborted, Envelope, Outcome
 from protocols.messages import CODEC, Abort, AdvertiseKeys, Invitation, Message, Result, Round
 from protocols.roster import Consortium
 from protocols.secagg import Client, Server
-from protocols.session import SessionParams, Subject, Terms, Variant, VectorSpec
+from protocols.session import Subject, Terms, Variant, VectorSpec
 
 log = logging.getLogger("veilsum.asking")
 
@@ -68,14 +68,7 @@ class Questioner(Generic[A]):
 
     def hold_session(self, step: Step, nodes: Sequence[A], ask: Ask[A]) -> "Held[A]":
         """One sum over `nodes`, from the invitation to its outcome."""
-        params = SessionParams(
-            subject=self._consortium.subject(step.digest),
-            spec=step.spec,
-            nonce=self._rand.bytes(32),
-            colluding=self._consortium.colluding,
-            variant=self._consortium.variant,
-            losses=self._consortium.losses,
-        )
+        params = self._consortium.params(self._consortium.subject(step.digest), step.spec, self._rand.bytes(32))
         server = Server(params, identity=self._identity, members=self._consortium.members_by_id)
         return _Asking(server, self._consortium.members_by_id, nodes, ask, self.undelivered).run()
 

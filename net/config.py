@@ -35,7 +35,7 @@ DEFAULT_PATIENCE: Final = 600.0  # seconds that a party looks for its coordinato
 _CARD_KEYS: Final = ("name", "identity", "tls_root", "signature")
 _CONSORTIUM_KEYS: Final = (
     "name", "version", "protocol", "variant", "colluding", "losses", "max_weight", "training", "member", "coordinator",
-    "signatures", "aggregators", "rounds_per_epoch",
+    "signatures", "aggregators", "rounds_per_epoch", "accountable",
 )  # fmt: skip
 _GUARD_KEYS: Final = ("smallest_change", "strict", "retries_after_reveal")
 _MESH: Final = ("listen", "peers", "policy")
@@ -100,6 +100,7 @@ class PartyTerms:
             protocol=consortium.protocol,
             aggregators=consortium.committee,
             rounds_per_epoch=consortium.rounds_per_epoch,
+            accountable=consortium.accountable,
         )
 
 
@@ -200,6 +201,7 @@ def load_consortium(path: Path) -> Consortium:
             signatures={name: signed.hexadecimal(name) for name in signatures},
             aggregators=table.texts("aggregators"),
             rounds_per_epoch=table.get("rounds_per_epoch", int, 1),
+            accountable=table.get("accountable", bool, False),
         )
     except ConsortiumError as exc:
         raise table.error(str(exc)) from exc
@@ -229,6 +231,8 @@ def dump_consortium(consortium: Consortium) -> str:
         document.add("aggregators", list(consortium.aggregators))
     if consortium.rounds_per_epoch > 1:
         document.add("rounds_per_epoch", consortium.rounds_per_epoch)
+    if consortium.accountable:
+        document.add("accountable", True)
     document.add("training", tomlkit.item(dict(consortium.training)))
     if consortium.coordinator is not None:
         document.add("coordinator", _card_table(consortium.coordinator))

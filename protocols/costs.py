@@ -77,6 +77,7 @@ class Session:
     lost: int
     spec: VectorSpec
     variant: Variant
+    accountable: bool = False
 
     @property
     def left(self) -> int:
@@ -108,9 +109,29 @@ def secagg(session: Session) -> Traffic:
     keys = _message(AdvertiseKeys, entry - 1)
     roster = _message(Roster, _list(n, entry), _bytes(session.signature))
     bundles = _pairs(n - 1, n, _bytes(BUNDLE))
-    shares = _message(ShareKeys, _bytes(KEY if active else 0), bundles, _bytes(session.signature))
-    delivered = _message(DeliverShares, _bitmap(n), bundles, _bytes(session.signature))
+    shares = _message(ShareKeys, _bytes(KEY if active else 0), bundles, _bytes(session.signature), _digests(session, n))
+    delivered = _message(
+        DeliverShares, _bitmap(n), bundles, _bytes(session.signature), _vouchers(session, n - 1, n)
+    )  # fmt: skip
     return session.traffic((keys + shares, _invitation(session) + roster + delivered), _from_masked_input(session))
+
+
+def _digests(session: Session, holders: int) -> int:
+    """Of both shares of each holder, which a dealer vouches for."""
+    return _bytes(2 * KEY * holders if session.accountable else 0)
+
+
+def _vouchers(session: Session, dealers: int, holders: int) -> float:
+    """One from each dealer: commitment, two digests, the place among so many holders, the path and the signature."""
+    if not session.accountable:
+        return _list(0, 0)
+    voucher = 1 + _bytes(KEY) + _bytes(2 * KEY) + _party(holders) + _bytes(_path(holders)) + _bytes(SIGNATURE)
+    return _pairs(dealers, session.n, voucher)
+
+
+def _answered_for(session: Session) -> int:
+    """The signature over what is revealed."""
+    return _bytes(SIGNATURE if session.accountable else 0)
 
 
 def epoch(session: Session, rounds: int) -> Traffic:
@@ -136,7 +157,8 @@ def _from_masked_input(session: Session) -> tuple[float, float]:
     masked = _message(MaskedInput, _bytes(session.spec.masked_size))
     survivor, dropped = 2 + _bytes(SHARE), 2 + _bytes(KEY if active else SHARE)
     each = 1 + _party(n)
-    reveals = _message(UnmaskShares, _array(n) + left * (each + survivor) + (n - left) * (each + dropped))
+    revealed = _array(n) + left * (each + survivor) + (n - left) * (each + dropped)
+    reveals = _message(UnmaskShares, revealed, _answered_for(session))
     survivors = _message(Survivors, _bitmap(n), _bytes(session.signature))
     result = _message(Result, _bitmap(n), _bytes(session.signature), _bytes(session.result))
     confirm = _message(Confirm, _bytes(SIGNATURE)) if active else 0
@@ -158,14 +180,14 @@ def secagg_plus(session: Session, holders: int, peers: float) -> Traffic:
     neighbours = _message(Neighbours, _list(holders, _party(n)), _list(peers + 1, opened))
     chosen = _message(ChooseHolders, _list(holders, _party(n))) if active else 0
     bundles = _pairs(holders, n, _bytes(BUNDLE))
-    shares = _message(ShareKeys, _bytes(KEY if active else 0), bundles, signature)
-    delivered = _message(DeliverShares, _bitmap(n), bundles, signature)
+    shares = _message(ShareKeys, _bytes(KEY if active else 0), bundles, signature, _digests(session, holders))
+    delivered = _message(DeliverShares, _bitmap(n), bundles, signature, _vouchers(session, holders, holders))
     masked = _message(SparseInput, signature, _bytes(session.spec.masked_size))
     signed = _pairs(peers * there if active else 0, n, 1 + _bytes(KEY) + _bytes(SIGNATURE))
     survivors = _message(Survivors, _bitmap(n), signature, signed)
     confirm = _message(Confirm, _bytes(SIGNATURE)) if active else 0
     request = _message(UnmaskRequest, _pairs(holders * there, n, _bytes(SIGNATURE))) if active else 0
-    reveals = _message(UnmaskShares, _pairs(holders, n, 2 + _bytes(SHARE)))
+    reveals = _message(UnmaskShares, _pairs(holders, n, 2 + _bytes(SHARE)), _answered_for(session))
     result = _message(Result, _bitmap(n), signature, _bytes(session.result))
     return session.traffic(
         (
@@ -321,6 +343,6 @@ def _invitation(session: Session, protocol: str = "secagg", rounds: int = 1) -> 
     subject = Subject(NO_RECORD, 1, NO_RECORD, NO_RECORD, NO_RECORD, NO_RECORD)
     params = SessionParams(
         subject, session.spec, NO_RECORD, 0, variant=session.variant, protocol=protocol, losses=session.lost,
-        rounds_per_epoch=rounds,
+        rounds_per_epoch=rounds, accountable=session.accountable,
     )  # fmt: skip
     return len(CODEC.encode(Invitation(params)))

@@ -91,8 +91,10 @@ class Limits:
 
 
 def vector_limits(params: SessionParams, parties: int) -> Limits:
-    """Of most protocols: some hundred bytes a party and round of the epoch; and in uploads, and down, one vector."""
-    small = 16 * 1024 + 256 * parties * params.rounds_per_epoch
+    """Of most protocols: some hundred bytes a party and round of the epoch, more with vouchers; in uploads, and down,
+    one vector.
+    """
+    small = 16 * 1024 + (768 if params.accountable else 256) * parties * params.rounds_per_epoch
     large = small + params.spec.masked_size
     return Limits(small, large, large)
 

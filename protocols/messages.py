@@ -1,7 +1,8 @@
 """Every message, grouped by round, in the order of the protocol. Names: Bonawitz et al. CCS 2017, figure 4.
 
 `round` is the round in which a client sends the message, or which the server opens with it.
-Signatures and commitments are empty in the curious variant, which has no Confirm and no UnmaskRequest.
+Signatures and commitments are empty in the curious variant, which has no Confirm and no UnmaskRequest. Digests,
+vouchers and the signatures of what is revealed are those of accountable sessions, and empty in all others.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ Signature = Annotated[bytes, Size(0, 64)]
 Commitment = Annotated[bytes, Size(0, 32)]
 Share = Annotated[bytes, Size(35)]  # 9 limbs in GF(2^31 - 1), packed
 Ciphertext = Annotated[bytes, Size(86)]  # two shares and a tag
+Digests = Annotated[bytes, Size(64)]  # of two shares
 
 
 class Round(StrEnum):
@@ -66,9 +68,22 @@ class ShareKeys:
     commitment: Commitment
     bundles: Mapping[PartyId, Ciphertext]  # by recipient
     signature: Signature
+    digests: bytes = b""  # of both shares of each holder, in order of the party
 
 
 # Round 2. server -> each: U2 and what the others sealed for it. client -> server: y, packed.
+
+
+@dataclass(frozen=True, slots=True)
+class Voucher:
+    """What a dealer signed of what it dealt to one holder. place: the holder's among those of the dealer. path: from
+    there to the root that the signature is over."""
+
+    commitment: Commitment
+    digests: Digests
+    place: int
+    path: bytes
+    signature: Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +92,7 @@ class DeliverShares:
     u2: PartySet
     bundles: Mapping[PartyId, Ciphertext]  # by dealer
     signature: Signature
+    vouchers: Mapping[PartyId, Voucher] = field(default_factory=dict)  # by dealer
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +154,7 @@ Reveal = SurvivorReveal | DroppedReveal | MaskKeyReveal
 class UnmaskShares:
     round: ClassVar[Round] = Round.UNMASK
     reveals: Mapping[PartyId, Reveal]
+    signature: Signature = b""
 
 
 # Fallback, when a survivor vanished before it revealed, or a canary failed. server -> U5, client -> server, once.
@@ -153,6 +170,7 @@ class FallbackRequest:
 class FallbackShares:
     round: ClassVar[Round] = Round.FALLBACK
     shares: Mapping[PartyId, MaskKeyReveal]
+    signature: Signature = b""
 
 
 # The end. server -> all: the sum over U3. Abort goes both ways.

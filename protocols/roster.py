@@ -24,6 +24,7 @@ from protocols.session import (
     Variant,
     VectorSpec,
     most_colluders,
+    require_accountable,
 )
 from protocols.wire import PartySet
 
@@ -104,7 +105,8 @@ class Consortium:
 
     colluding, losses: how many parties may side with the coordinator (c) and how many may be lost (d): c + 2d < n.
     aggregators: of a committee, the names of the members that aggregate and contribute nothing; none where each member
-    does both. rounds_per_epoch: so many sums follow one exchange of keys.
+    does both. rounds_per_epoch: so many sums follow one exchange of keys. accountable: whoever sends a wrong share is
+    proven to have done so.
     training: a JSON-like table that this package does not read. signatures: name of a member -> its signature over the
     digest; those that are there are checked. digest: 32 bytes over everything but the signatures; config_digest: 32
     bytes over the training table. Raises ConsortiumError.
@@ -123,6 +125,7 @@ class Consortium:
     signatures: Mapping[str, bytes] = field(default_factory=dict)
     aggregators: tuple[str, ...] = ()
     rounds_per_epoch: int = 1
+    accountable: bool = False
     digest: bytes = field(init=False, repr=False, compare=False)
     config_digest: bytes = field(init=False, repr=False, compare=False)
 
@@ -179,6 +182,7 @@ class Consortium:
             losses=self.losses,
             aggregators=self.committee,
             rounds_per_epoch=self.rounds_per_epoch,
+            accountable=self.accountable,
         )
 
     def find(self, name: str) -> Card:
@@ -234,6 +238,7 @@ class Consortium:
         if not 1 <= self.rounds_per_epoch <= MOST_ROUNDS_PER_EPOCH:
             raise ConsortiumError(f"rounds_per_epoch is a number from 1 to {MOST_ROUNDS_PER_EPOCH}")
         self._check_aggregators()
+        self._check_accountable()
         _require_room(len(self.members), self.colluding, self.losses)
 
     def _check_aggregators(self) -> None:
@@ -249,6 +254,13 @@ class Consortium:
                 f"{SMALLEST_COHORT}: add members, or let aggregators contribute"
             )
 
+    def _check_accountable(self) -> None:
+        try:
+            if self.accountable:
+                require_accountable(self.protocol, self.variant, self.rounds_per_epoch)
+        except ValueError as exc:
+            raise ConsortiumError(str(exc)) from exc
+
     def _plain(self) -> dict[str, Any]:
         return {
             "name": self.name,
@@ -261,6 +273,7 @@ class Consortium:
             "losses": self.losses,
             "aggregators": list(self.aggregators),
             "rounds_per_epoch": self.rounds_per_epoch,
+            "accountable": self.accountable,
             "max_weight": self.max_weight,
             "training": dict(self.training),
         }

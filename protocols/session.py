@@ -30,6 +30,9 @@ MOST_ROUNDS_PER_EPOCH = 1000
 PROTOCOLS = ("secagg", "secagg+", "mesh", "committee", "lightsecagg")
 """The names under which a consortium agrees on a protocol."""
 
+ACCOUNTABLE = ("secagg", "secagg+")
+"""Of these, those whose dealers can sign for the shares that they deal."""
+
 EVERYBODY: PartySet = frozenset()
 """`aggregators` of a session in which each member aggregates."""
 
@@ -106,7 +109,8 @@ class SessionParams:
     cohort: the fewest inputs that a sum may cover. nonce: 32 bytes, fresh for each session. losses: how many parties
     may vanish after they gave away shares, and the sum still comes (d); the protocols that choose degrees or packings
     by it say how. aggregators: of a committee, those members that aggregate and contribute nothing; EVERYBODY where
-    each member does both. rounds_per_epoch: so many sums follow one exchange of keys.
+    each member does both. rounds_per_epoch: so many sums follow one exchange of keys. accountable: dealers sign for
+    the shares that they deal and holders for those that they reveal, so that who sent a wrong one is proven.
     """
 
     subject: Subject
@@ -121,12 +125,15 @@ class SessionParams:
     losses: int = 0
     aggregators: PartySet = EVERYBODY
     rounds_per_epoch: int = 1
+    accountable: bool = False
 
     def __post_init__(self) -> None:
         if min(self.colluding, self.threshold, self.cohort, self.losses) < 0:
             raise ValueError("colluding, threshold, cohort and losses are counts")
         if not 1 <= self.rounds_per_epoch <= MOST_ROUNDS_PER_EPOCH:
             raise ValueError(f"an epoch has 1 to {MOST_ROUNDS_PER_EPOCH} rounds, not {self.rounds_per_epoch}")
+        if self.accountable:
+            require_accountable(self.protocol, self.variant, self.rounds_per_epoch)
 
     @property
     def digest(self) -> bytes:
@@ -137,7 +144,7 @@ class SessionParams:
             subject.consortium, subject.version, subject.coordinator, self.nonce,
             spec.length, spec.field.modulus, self.colluding, self.threshold, self.cohort,
             subject.model, subject.config, subject.last_record,
-            self.losses, bitmap(self.aggregators), self.rounds_per_epoch,
+            self.losses, bitmap(self.aggregators), self.rounds_per_epoch, int(self.accountable),
         )  # fmt: skip
 
     @property
@@ -148,6 +155,15 @@ class SessionParams:
     def threshold_for(self, clients: int) -> int:
         """t when `clients` advertised: the smallest that the variant allows, or the agreed least if that is more."""
         return max(self.threshold, smallest_threshold(self.variant, clients, self.colluding))
+
+
+def require_accountable(protocol: str, variant: Variant, rounds_per_epoch: int) -> None:
+    """Raises ValueError where no dealer of such a session can sign for its shares."""
+    if protocol not in ACCOUNTABLE or variant is not Variant.ACTIVE or rounds_per_epoch > 1:
+        raise ValueError(
+            f"accountable sessions are of {' or '.join(ACCOUNTABLE)}, active and without epochs: "
+            f"agree on one of these, or leave accountable out"
+        )
 
 
 def smallest_cohort(colluding: int, cohort: int = SMALLEST_COHORT) -> int:
@@ -177,8 +193,8 @@ class Terms:
 
     subject: what this party believes is being summed. members: the identities that it accepts, itself among them.
     spec: the exact vector. max_colluding: the most colluders that its input must survive. cohort: the fewest inputs
-    that it agrees to be summed with. variant, protocol, aggregators, rounds_per_epoch: the only ones that it takes
-    part in.
+    that it agrees to be summed with. variant, protocol, aggregators, rounds_per_epoch, accountable: the only ones that
+    it takes part in.
 
     Against differencing (PROTOCOLS rule 13). smallest_change: fewer members that joined or left since a sum before are
     warned of. strict: such a sum is refused instead. retries_after_reveal: how often it contributes a
@@ -198,6 +214,7 @@ class Terms:
     retries_after_reveal: int = RETRIES_AFTER_REVEAL
     aggregators: PartySet = EVERYBODY
     rounds_per_epoch: int = 1
+    accountable: bool = False
 
     @property
     def floor(self) -> int:
@@ -226,6 +243,7 @@ class Terms:
             ("last record", params.subject.last_record, self.subject.last_record),
             ("committee", params.aggregators, self.aggregators),
             ("number of rounds an epoch", params.rounds_per_epoch, self.rounds_per_epoch),
+            ("accountability", params.accountable, self.accountable),
         )
         for name, offered, own in expected:
             if offered != own:

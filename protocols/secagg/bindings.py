@@ -6,15 +6,27 @@ models, parameters or rosters hold different digests, derive different keys and 
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from typing import Final
 
 from mpc.hashing import digest, kdf
-from mpc.keys import AgreementKey, AgreementSecret, ChannelKey, SigningKey, VerifyKey, agree_channel, agree_seed
+from mpc.keys import (
+    AgreementKey,
+    AgreementSecret,
+    BadSignature,
+    ChannelKey,
+    SigningKey,
+    VerifyKey,
+    agree_channel,
+    agree_seed,
+)
 from mpc.prg import Seed
 from protocols.errors import PartyId
 from protocols.evidence import Statement
-from protocols.messages import AdvertiseKeys, Confirm, DeliverShares, Result, Roster, ShareKeys, Survivors
+from protocols.messages import AdvertiseKeys, Confirm, DeliverShares, Result, Roster, Round, Survivors
 from protocols.session import SessionParams
 from protocols.wire import PartySet, bitmap
+
+_REVEALS: Final = {Round.UNMASK: "unmask shares", Round.FALLBACK: "fallback shares"}
 
 
 def open_session(params: SessionParams, own: AdvertiseKeys) -> bytes:
@@ -88,22 +100,22 @@ def verify_roster(identity: VerifyKey, session: bytes, roster: Roster) -> None:
     identity.verify(roster.signature, "roster", session)
 
 
-def _bundles_digest(bundles: Mapping[PartyId, bytes]) -> bytes:
+def bundles_digest(bundles: Mapping[PartyId, bytes]) -> bytes:
     parts: list[bytes | int] = []
     for peer in sorted(bundles):
         parts += [peer, bundles[peer]]
     return digest("bundles", *parts)
 
 
-def sign_shares(
-    identity: SigningKey, session: bytes, client: PartyId, commitment: bytes, bundles: Mapping[PartyId, bytes]
-) -> bytes:
-    return identity.sign("share keys", session, client, commitment, _bundles_digest(bundles))
+def sign_shares(identity: SigningKey, session: bytes, client: PartyId, commitment: bytes, dealt: bytes) -> bytes:
+    """dealt: `bundles_digest`, or where dealers vouch for their shares, the root over these and the bundles."""
+    return identity.sign("share keys", session, client, commitment, dealt)
 
 
-def verify_shares(identity: VerifyKey, session: bytes, client: PartyId, message: ShareKeys) -> None:
-    body = (session, client, message.commitment, _bundles_digest(message.bundles))
-    identity.verify(message.signature, "share keys", *body)
+def verify_shares(
+    identity: VerifyKey, session: bytes, client: PartyId, signature: bytes, commitment: bytes, dealt: bytes
+) -> None:
+    identity.verify(signature, "share keys", session, client, commitment, dealt)
 
 
 def sign_u2(identity: SigningKey, shared: bytes) -> bytes:
@@ -133,6 +145,22 @@ def verify_confirmation(identity: VerifyKey, confirmed: Statement, confirm: Conf
 
 def confirmation(shared: bytes, u3: PartySet) -> Statement:
     return "confirm", shared, bitmap(u3)
+
+
+def sign_reveals(
+    identity: SigningKey, shared: bytes, said_in: Round, holder: PartyId, count: int, root: bytes
+) -> bytes:
+    """said_in: UNMASK or FALLBACK. root: over so many reveals, each with the digest of the share that was accepted."""
+    return identity.sign(_REVEALS[said_in], shared, holder, count, root)
+
+
+def verify_reveals(
+    identity: VerifyKey, shared: bytes, said_in: Round, holder: PartyId, count: int, root: bytes, signature: bytes
+) -> None:
+    """Raises BadSignature."""
+    if said_in not in _REVEALS:
+        raise BadSignature(f"nothing is revealed in the round {said_in.value}")
+    identity.verify(signature, _REVEALS[said_in], shared, holder, count, root)
 
 
 def sign_result(identity: SigningKey, shared: bytes, included: PartySet, vector: bytes) -> bytes:

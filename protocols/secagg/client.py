@@ -40,8 +40,8 @@ from protocols.messages import (
     UnmaskRequest,
     UnmaskShares,
 )
-from protocols.secagg import bindings, snapshots
-from protocols.secagg.dealing import NO_SHARE, deal, held_shares, open_bundles, points_of, seal_bundles
+from protocols.secagg import bindings, snapshots, vouching
+from protocols.secagg.dealing import NO_SHARE, Bundles, deal, held_shares, open_bundles, points_of, seal_bundles
 from protocols.secagg.neighbours import EVERYBODY, Neighbourhood
 from protocols.secagg.shares import SHARE_BYTES
 from protocols.secagg.states import (
@@ -55,6 +55,7 @@ from protocols.secagg.states import (
     Revealed,
     State,
 )
+from protocols.secagg.vouching import Revealing
 from protocols.session import SessionParams, Terms, Variant, domain
 from protocols.standing import Standing
 from protocols.wire import PartySet
@@ -176,15 +177,29 @@ class Client(HearsServer):
             peer: bindings.channel(session, me, state.channel_secret, entry) for peer, entry in u1.items() if peer != me
         }
         bundles = seal_bundles(dealt, channels, session, me)
-        commitment = signature = b""
-        if params.variant is Variant.ACTIVE:
-            commitment = bindings.self_commitment(session, me, self_secret)
-            signature = bindings.sign_shares(self._identity, session, me, commitment, bundles)
+        answer = self._shared_keys(params, session, self_secret, dealt, bundles)
         own_share = dealt[me][:SHARE_BYTES] if me in dealt else NO_SHARE  # of our mask secret we keep no share
         after = AwaitingShares(
             params, threshold, session, u1, channels, state.mask_secret, self_secret, own_share, neighbours
         )  # fmt: skip
-        return after, ShareKeys(commitment, bundles, signature)
+        return after, answer
+
+    def _shared_keys(
+        self,
+        params: SessionParams,
+        session: bytes,
+        self_secret: bytes,
+        dealt: Mapping[PartyId, bytes],
+        bundles: Mapping[PartyId, bytes],
+    ) -> ShareKeys:
+        if params.variant is Variant.CURIOUS:
+            return ShareKeys(b"", bundles, b"")
+        commitment = bindings.self_commitment(session, self._me, self_secret)
+        if params.accountable:
+            return vouching.vouched(self._identity, session, self._me, ShareKeys(commitment, bundles, b""), dealt)
+        covered = bindings.bundles_digest(bundles)
+        signature = bindings.sign_shares(self._identity, session, self._me, commitment, covered)
+        return ShareKeys(commitment, bundles, signature)
 
     def _check_roster(self, state: AwaitingRoster, roster: Roster) -> int:
         """The threshold for this U1. Raises PeerMisbehaved on any entry that does not belong."""
@@ -223,6 +238,7 @@ class Client(HearsServer):
             with servers_signature():
                 bindings.verify_u2(self._server_key, shared, message)
         opened, broken = open_bundles(state, self._me, message)
+        broken = self._unvouched(state, message, opened) or broken
         if broken:
             return _accuse(broken[0])
         leaf_seeds = self._leaf_seeds(state, shared, u2)
@@ -236,6 +252,16 @@ class Client(HearsServer):
             state.neighbours,
         )  # fmt: skip
         return after, self._masked_input(state.params, shared, spec.field.pack(vector))
+
+    def _unvouched(self, state: AwaitingShares, message: DeliverShares, opened: Bundles) -> list[PartyId]:
+        """In an accountable session: the dealers whose bundle does not open, or is not what they signed for."""
+        if not state.params.accountable:
+            if message.vouchers:
+                raise PeerMisbehaved(SERVER, DropReason.WRONG_SET, "vouchers, where dealers sign for no shares")
+            return []
+        holders = len(state.neighbours.holders_in(state.neighbours.cohort or frozenset(state.u1)))
+        members = self._terms.members
+        return sorted(vouching.unvouched(self._me, state.session, holders, members, message, opened))
 
     def _leaves_to_keep(self, leaf_seeds: Mapping[PartyId, Seed]) -> Mapping[PartyId, Seed]:
         """Those that are revealed where a peer drops."""
@@ -280,18 +306,23 @@ class Client(HearsServer):
         reveals = _self_shares(state)
         reveals |= {peer: DroppedReveal(seed.raw) for peer, seed in state.leaf_seeds.items()}
         revealed = Revealed(state.params, state.shared, state.u3, state.mask_shares)
-        return revealed, self._unmask_shares(state.u3, reveals)
+        return revealed, self._unmask_shares(state, reveals)
 
     def _reveal_shares(self, state: AwaitingConfirmations) -> Step:
         """The same in shares alone: of whoever dropped, that of its mask secret. There is nothing to ask for later."""
         reveals = _self_shares(state)
         reveals |= {peer: MaskKeyReveal(share) for peer, share in state.mask_shares.items()}
-        return AwaitingResult(state.params, state.shared, state.u3), self._unmask_shares(state.u3, reveals)
+        return AwaitingResult(state.params, state.shared, state.u3), self._unmask_shares(state, reveals)
 
-    def _unmask_shares(self, u3: PartySet, reveals: Mapping[PartyId, Reveal]) -> UnmaskShares:
+    def _unmask_shares(self, state: AwaitingConfirmations, reveals: Mapping[PartyId, Reveal]) -> UnmaskShares:
         """From here on the sum counts as opened, whatever becomes of the session (rule 13)."""
-        self._ledger = self._ledger.revealed(self._standing.key, self._terms, u3)
-        return UnmaskShares(reveals)
+        self._ledger = self._ledger.revealed(self._standing.key, self._terms, state.u3)
+        return self._answered_for(state, UnmaskShares(reveals))
+
+    def _answered_for(self, state: AwaitingConfirmations | Revealed, message: Revealing) -> Revealing:
+        if not state.params.accountable:
+            return message
+        return vouching.answered_for(self._identity, state.shared, self._me, message)
 
     def _check_quorum(self, state: AwaitingConfirmations, message: UnmaskRequest) -> None:
         if not message.confirmations.keys() <= state.neighbours.holders_in(state.u3):
@@ -314,7 +345,8 @@ class Client(HearsServer):
         if not message.dropped or not message.dropped <= state.mask_shares.keys():
             raise PeerMisbehaved(SERVER, DropReason.WRONG_SET, "a fallback for others than U2 without U3")
         shares = {peer: MaskKeyReveal(state.mask_shares[peer]) for peer in sorted(message.dropped)}
-        return AwaitingResult(state.params, state.shared, state.u3), FallbackShares(shares)
+        answer = self._answered_for(state, FallbackShares(shares))
+        return AwaitingResult(state.params, state.shared, state.u3), answer
 
     def _finish(self, state: Revealed | AwaitingResult, message: Result) -> Ended:
         if state.params.variant is Variant.ACTIVE:

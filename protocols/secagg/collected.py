@@ -1,6 +1,5 @@
 """What a server has collected at each point of a session."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -8,7 +7,9 @@ from mpc.field import FieldVector
 from protocols.errors import DropReason, PartyId
 from protocols.evidence import Dispute
 from protocols.machine import Outcome
-from protocols.messages import AdvertiseKeys, MaskKeyReveal, Reveal, Round, ShareKeys
+from protocols.messages import AdvertiseKeys, FallbackShares, Round, ShareKeys, UnmaskShares
+from protocols.secagg.evidence import Evidence
+from protocols.secagg.vouching import Dealing
 from protocols.wire import PartySet
 
 NOBODY: PartySet = frozenset()
@@ -44,8 +45,10 @@ class ServerState:
     masked: set[PartyId] = field(default_factory=set)
     total: FieldVector | None = field(default=None, repr=False)
     confirmations: dict[PartyId, bytes] = field(default_factory=dict)
-    reveals: dict[PartyId, Mapping[PartyId, Reveal]] = field(default_factory=dict)
-    fallback: dict[PartyId, Mapping[PartyId, MaskKeyReveal]] = field(default_factory=dict)
+    reveals: dict[PartyId, UnmaskShares] = field(default_factory=dict)
+    fallback: dict[PartyId, FallbackShares] = field(default_factory=dict)
     fallback_for: PartySet = NOBODY
     disputes: set[Dispute] = field(default_factory=set)
+    dealings: dict[PartyId, Dealing] = field(default_factory=dict)  # of an accountable session
+    evidence: list[Evidence] = field(default_factory=list)  # the same
     outcome: Outcome | None = None

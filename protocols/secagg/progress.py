@@ -11,6 +11,8 @@ from protocols.evidence import Dispute, Evidence
 from protocols.machine import Outcome
 from protocols.messages import Round
 from protocols.secagg.collected import NOBODY, ServerState
+from protocols.secagg.evidence import Evidence as Proof
+from protocols.secagg.evidence import Verdict
 from protocols.secagg.neighbours import CompleteGraph, Graph
 from protocols.secagg.testimony import founded
 from protocols.session import SessionParams, Variant
@@ -74,6 +76,16 @@ class Progress(Generic[R]):
     def _foundation(self) -> bytes:
         """Of D, once U1 is fixed."""
         return founded(self._state.keys[client] for client in sorted(self._state.u1))
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Who cheated, and how, in order of the party. None in a session that is not accountable."""
+        return tuple(sorted({one.claim for one in self._state.evidence}, key=lambda one: (one.cheater, one.what)))
+
+    @property
+    def proofs(self) -> tuple[Proof, ...]:
+        """Of each verdict, for somebody who was not there. Shares are in them."""
+        return tuple(self._state.evidence)
 
     @property
     def u1(self) -> PartySet:

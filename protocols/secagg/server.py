@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from mpc.field import FieldError
-from mpc.keys import AgreementKey, BadSignature, KeyRefused, SigningKey, VerifyKey
+from mpc.keys import AgreementKey, AgreementSecret, BadSignature, KeyRefused, SigningKey, VerifyKey
 from mpc.prg import Seed
 from protocols.errors import AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
 from protocols.evidence import Dispute
@@ -38,9 +38,12 @@ from protocols.messages import (
 )
 from protocols.secagg import bindings, snapshots
 from protocols.secagg.collected import Loss, ServerState
+from protocols.secagg.evidence import Evidence
+from protocols.secagg.judging import Judge
 from protocols.secagg.progress import Progress, R
 from protocols.secagg.shares import unpack_shares
 from protocols.secagg.unmasking import LeafSeeds, Shares, Transcript, UnmaskFailed
+from protocols.secagg.vouching import PAIR_BYTES, Dealing, Secret, reveals_in
 from protocols.session import SessionParams
 from protocols.wire import PartySet
 
@@ -78,8 +81,21 @@ class Aggregator(Progress[R]):
         commitments = {client: message.commitment for client, message in state.shares.items()}
         return Transcript(
             self._params, self._threshold, state.session, state.shared, _of(state.keys, state.u1), commitments,
-            state.u2, state.u3, state.disputes, self._graph,
+            state.u2, state.u3, state.disputes, self._graph, self._blame if self._params.accountable else None,
         )  # fmt: skip
+
+    @property
+    def _judge(self) -> Judge:
+        state = self._state
+        return Judge(self._params, _of(state.keys, state.u1), state.shared, state.u2, state.dealings)
+
+    def _blame(self, dealer: PartyId, kind: Secret, shares: Shares) -> None:
+        self._note(self._judge.wrong_dealing(dealer, kind, shares))
+
+    def _note(self, evidence: Evidence) -> None:
+        """One piece for each verdict is enough."""
+        if evidence.claim not in self.verdicts:
+            self._state.evidence.append(evidence)
 
     @classmethod
     def restore(cls, snapshot: bytes, *, identity: SigningKey) -> Self:
@@ -167,11 +183,23 @@ class Aggregator(Progress[R]):
         self._state.taken |= offered
 
     def _take_shares(self, sender: PartyId, message: ShareKeys) -> None:
-        if message.bundles.keys() != self._graph.holders(sender) - {sender} or bool(message.commitment) != self._active:
+        state, holders, accountable = self._state, self._graph.holders(sender), self._params.accountable
+        if message.bundles.keys() != holders - {sender} or bool(message.commitment) != self._active:
             raise PeerMisbehaved(sender, DropReason.WRONG_SET, "bundles for others than U1, or no commitment")
+        if len(message.digests) != (PAIR_BYTES * len(holders) if accountable else 0):
+            raise PeerMisbehaved(sender, DropReason.BAD_LENGTH, "digests of other shares than it dealt")
+        dealing = Dealing.of(message, holders)
         if self._active:
-            self._check(sender, lambda key: bindings.verify_shares(key, self._state.session, sender, message))
-        self._state.shares[sender] = message
+            dealt = dealing.tree(sender).root if accountable else bindings.bundles_digest(message.bundles)
+            self._check(
+                sender,
+                lambda key: bindings.verify_shares(
+                    key, state.session, sender, message.signature, message.commitment, dealt
+                ),
+            )
+        state.shares[sender] = message
+        if accountable:
+            state.dealings[sender] = dealing
 
     def _take_masked(self, sender: PartyId, message: MaskedInput) -> None:
         spec = self._params.spec
@@ -198,13 +226,29 @@ class Aggregator(Progress[R]):
             if type(reveal) is not (SurvivorReveal if peer in state.u3 else of_dropped):
                 raise PeerMisbehaved(sender, DropReason.BAD_SHARE, f"the wrong kind of secret for party {peer}")
         self._check_shares(sender, message.reveals)
-        state.reveals[sender] = message.reveals
+        if self._answers_for(sender, message):
+            state.reveals[sender] = message
 
     def _take_fallback(self, sender: PartyId, message: FallbackShares) -> None:
         if message.shares.keys() != self._state.fallback_for:
             raise PeerMisbehaved(sender, DropReason.WRONG_SET, "fallback shares of others than were asked for")
         self._check_shares(sender, message.shares)
-        self._state.fallback[sender] = message.shares
+        if self._answers_for(sender, message):
+            self._state.fallback[sender] = message
+
+    def _answers_for(self, sender: PartyId, message: UnmaskShares | FallbackShares) -> bool:
+        """Whether what it reveals is used. In an accountable session it is signed, and a wrong share convicts."""
+        if not self._params.accountable:
+            if message.signature:
+                raise PeerMisbehaved(sender, DropReason.BAD_SIGNATURE, "reveals are not signed in this session")
+            return True
+        judge = self._judge
+        self._check(sender, lambda key: judge.verify(key, sender, message))
+        wrong = judge.wrong_share(sender, message)
+        if wrong is not None:  # as good as no answer: t right shares are enough, and nobody has to look for them
+            self._note(wrong)
+            self._state.lost[sender] = Loss(self._state.round, DropReason.BAD_SHARE)
+        return wrong is None
 
     def _check(self, sender: PartyId, verify: Callable[[VerifyKey], None]) -> None:
         try:
@@ -262,14 +306,20 @@ class Aggregator(Progress[R]):
         state.round = Round.MASKED_INPUT
         signature = bindings.sign_u2(self._identity, self._state.shared) if self._active else b""
         sealed = {client: message.bundles for client, message in state.shares.items()}
+        vouchers = {dealer: dealing.vouchers(dealer) for dealer, dealing in state.dealings.items()}
         for dealer, message in state.shares.items():
             state.shares[dealer] = ShareKeys(message.commitment, {}, message.signature)  # relayed once, then forgotten
+
+        def dealers(client: PartyId) -> PartySet:
+            return (self._graph.owners(client) & state.u2) - {client}
+
         return self._tell_each(
             state.u2,
             lambda client: DeliverShares(
                 state.u2,
-                {dealer: sealed[dealer][client] for dealer in (self._graph.owners(client) & state.u2) - {client}},
+                {dealer: sealed[dealer][client] for dealer in dealers(client)},
                 signature,
+                {dealer: vouchers[dealer][client] for dealer in dealers(client) & vouchers.keys()},
             ),
         )
 
@@ -302,27 +352,35 @@ class Aggregator(Progress[R]):
             leaves = self._revealed_leaves()
         else:
             try:
-                leaves = self._transcript.leaves_of_dropped(_by_owner(state.reveals, dropped))
+                transcript = self._transcript
+                leaves = transcript.leaves_of_dropped(transcript.mask_secrets(_by_owner(state.reveals, dropped)))
             except UnmaskFailed as exc:
                 return self._end(Aborted(AbortReason.UNMASK_INCONSISTENT, accused=exc.owner))
         return self._unmask(leaves)
 
     def _close_fallback(self) -> list[Envelope]:
         state = self._state
+        transcript = self._transcript
         try:
-            leaves = self._transcript.leaves_of_dropped(_by_owner(state.fallback, state.fallback_for))
+            secrets = transcript.mask_secrets(_by_owner(state.fallback, state.fallback_for))
         except UnmaskFailed as exc:
             return self._end(Aborted(AbortReason.UNMASK_INCONSISTENT, accused=exc.owner))
+        leaves = transcript.leaves_of_dropped(secrets)
         for dropped, seeds in self._revealed_leaves().items():
             for survivor, seed in seeds.items():
                 if seed != leaves[dropped][survivor]:  # the mask secret is the owner's: the survivor lied
-                    state.lost[survivor] = Loss(Round.UNMASK, DropReason.BAD_SHARE)
+                    self._caught(survivor, dropped, secrets[dropped])
         return self._unmask(leaves)
+
+    def _caught(self, survivor: PartyId, lost: PartyId, secret: AgreementSecret) -> None:
+        if self._params.accountable:
+            self._note(self._judge.wrong_seed(survivor, self._state.reveals[survivor], lost, secret))
+        self._state.lost[survivor] = Loss(Round.UNMASK, DropReason.BAD_SHARE)
 
     def _revealed_leaves(self) -> LeafSeeds:
         leaves: LeafSeeds = {dropped: {} for dropped in self._state.u2 - self._state.u3}
-        for survivor, reveals in self._state.reveals.items():
-            for peer, reveal in reveals.items():
+        for survivor, message in self._state.reveals.items():
+            for peer, reveal in message.reveals.items():
                 if isinstance(reveal, DroppedReveal):
                     leaves[peer][survivor] = Seed(reveal.leaf_seed)
         return leaves
@@ -362,7 +420,7 @@ class Aggregator(Progress[R]):
         self._state = type(state)(
             Round.DONE, state.session, state.shared, state.u1, state.u2, state.u3, state.u4, state.u5,
             lost=state.lost, keys=_of(state.keys, state.u1), confirmations=state.confirmations,
-            fallback_for=state.fallback_for, disputes=state.disputes, outcome=outcome,
+            fallback_for=state.fallback_for, disputes=state.disputes, evidence=state.evidence, outcome=outcome,
         )  # fmt: skip
         return told
 
@@ -380,11 +438,11 @@ class Server(Aggregator[Round]):
     rounds = Round
 
 
-def _by_owner(revealed: Mapping[PartyId, Mapping[PartyId, Reveal]], owners: PartySet) -> dict[PartyId, Shares]:
+def _by_owner(said: Mapping[PartyId, UnmaskShares | FallbackShares], owners: PartySet) -> dict[PartyId, Shares]:
     """Shares by owner, then by holder, from what the holders sent."""
     shares: dict[PartyId, dict[PartyId, bytes]] = {owner: {} for owner in owners}
-    for holder, reveals in revealed.items():
-        for owner, reveal in reveals.items():
+    for holder, message in said.items():
+        for owner, reveal in reveals_in(message).items():
             if owner in shares and not isinstance(reveal, DroppedReveal):
                 shares[owner][holder] = reveal.share
     return dict(shares)

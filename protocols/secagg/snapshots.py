@@ -15,6 +15,8 @@ from protocols.kept import AbortedRecord, ClientFormat, FinishedRecord, ascendin
 from protocols.messages import AdvertiseKeys, FallbackShares, Round, ShareKeys, UnmaskShares
 from protocols.secagg import states
 from protocols.secagg.collected import Loss, ServerState
+from protocols.secagg.evidence import Evidence
+from protocols.secagg.vouching import Dealing
 from protocols.session import SessionParams, Terms
 from protocols.standing import Standing
 from protocols.wire import Codec, PartySet
@@ -61,6 +63,8 @@ class ServerRecord:
     fallback: Mapping[PartyId, FallbackShares]
     fallback_for: PartySet
     disputes: tuple[Dispute, ...]
+    dealings: Mapping[PartyId, Dealing]
+    evidence: tuple[Evidence, ...]
     ending: AbortedRecord | FinishedRecord | None
 
 
@@ -93,10 +97,12 @@ def server_record(params: SessionParams, members: Mapping[PartyId, VerifyKey], s
         frozenset(state.masked),
         None if state.total is None else spec.field.pack(state.total),
         state.confirmations,
-        {party: UnmaskShares(reveals) for party, reveals in state.reveals.items()},
-        {party: FallbackShares(shares) for party, shares in state.fallback.items()},
+        state.reveals,
+        state.fallback,
         state.fallback_for,
         tuple(sorted(state.disputes)),
+        state.dealings,
+        tuple(state.evidence),
         None if state.outcome is None else end_record(state.outcome, spec),
     )
 
@@ -131,9 +137,11 @@ def server_state(record: ServerRecord, kind: type[S], rounds: type[StrEnum]) -> 
         masked=set(record.masked),
         total=None if record.total is None else unpack(record.total, spec, spec.masked_length),
         confirmations=dict(record.confirmations),
-        reveals={party: message.reveals for party, message in record.reveals.items()},
-        fallback={party: message.shares for party, message in record.fallback.items()},
+        reveals=dict(record.reveals),
+        fallback=dict(record.fallback),
         fallback_for=record.fallback_for,
         disputes=set(ascending(record.disputes)),
+        dealings=dict(record.dealings),
+        evidence=list(record.evidence),
         outcome=None if record.ending is None else end_outcome(record.ending),
     )

@@ -2,11 +2,14 @@
 
 Everything that is rebuilt is checked against what its owner committed to: b against its commitment, s against its
 public key (PROTOCOLS rule 6). So a wrong share costs time, never a wrong sum; and as long as t right ones are among
-those that came, it does not cost the round either.
+those that came, it does not cost the round either. In an accountable session the shares that come here are those that
+their dealers vouched for, so that what is wrong with them is the dealer's doing.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from mpc import shamir
 from mpc.field import M31, FieldVector
@@ -18,14 +21,17 @@ from protocols.evidence import Dispute
 from protocols.messages import AdvertiseKeys, Commitment
 from protocols.rebuilding import NothingFits, rebuild
 from protocols.secagg import bindings
+from protocols.secagg.evidence import commits_to
 from protocols.secagg.neighbours import CompleteGraph, Graph
 from protocols.secagg.shares import pack_share, unpack_shares
+from protocols.secagg.vouching import Secret
 from protocols.session import SessionParams
 from protocols.wire import PartySet
 
 Shares = Mapping[PartyId, bytes]  # by holder
 LeafSeeds = dict[PartyId, dict[PartyId, Seed]]  # dropped -> survivor -> seed
-Fits = Callable[[PartyId, FieldVector], bool]
+Blame = Callable[[PartyId, Secret, Mapping[PartyId, bytes]], None]
+"""Called with a dealer, the kind of its secret, and t shares of it that it vouched for, which give something else."""
 
 
 class UnmaskFailed(Exception):
@@ -50,18 +56,21 @@ class Transcript:
     u3: PartySet
     disputes: set[Dispute] = field(default_factory=set)
     graph: Graph | None = None  # None: the complete one
+    blame: Blame | None = None  # in an accountable session; there are no disputes over shares then
 
     def self_seeds(self, shares: Mapping[PartyId, Shares]) -> Iterator[Seed]:
         """The self-mask seeds of U3, from shares by owner. Raises UnmaskFailed."""
-        for owner, secret in self._rebuild(shares, self._is_self_secret):
+        for owner, secret in self._rebuild(shares, Secret.SELF):
             yield bindings.self_seed(self.shared, owner, pack_share(secret))
 
-    def leaves_of_dropped(self, shares: Mapping[PartyId, Shares]) -> LeafSeeds:
-        """Every leaf seed of the lost parties, from shares of their mask secrets. Raises UnmaskFailed."""
-        return {
-            owner: self._leaves(owner, AgreementSecret.from_bytes(shamir.from_limbs(limbs)))
-            for owner, limbs in self._rebuild(shares, self._is_mask_secret)
-        }
+    def mask_secrets(self, shares: Mapping[PartyId, Shares]) -> dict[PartyId, AgreementSecret]:
+        """Those of the lost parties, from shares by owner. Raises UnmaskFailed."""
+        rebuilt = self._rebuild(shares, Secret.MASK)
+        return {owner: AgreementSecret.from_bytes(shamir.from_limbs(limbs)) for owner, limbs in rebuilt}
+
+    def leaves_of_dropped(self, secrets: Mapping[PartyId, AgreementSecret]) -> LeafSeeds:
+        """Every leaf seed of the lost parties, from their mask secrets."""
+        return {owner: self._leaves(owner, secret) for owner, secret in secrets.items()}
 
     def unmask(self, masked_sum: FieldVector, self_seeds: Iterable[Seed], leaves: LeafSeeds) -> FieldVector:
         """The sum with every mask off, canaries included. `masked_sum` stays as it is."""
@@ -80,7 +89,7 @@ class Transcript:
             for survivor in sorted(graph.peers(dropped) & self.u3)
         }
 
-    def _rebuild(self, shares: Mapping[PartyId, Shares], fits: Fits) -> Iterator[tuple[PartyId, FieldVector]]:
+    def _rebuild(self, shares: Mapping[PartyId, Shares], kind: Secret) -> Iterator[tuple[PartyId, FieldVector]]:
         """The secrets of all owners for whom the same holders answered in one product: of all, in the complete graph.
 
         A holder whose share of one owner was off is avoided for the owners that are left, as far as t others remain.
@@ -91,14 +100,17 @@ class Transcript:
             alike.setdefault(frozenset(shares[owner]), []).append(owner)
         suspects: set[PartyId] = set()
         for owners in alike.values():
-            yield from self._rebuild_alike(points, shares, owners, fits, suspects)
+            if self.blame is None:
+                yield from self._rebuild_alike(points, shares, owners, kind, suspects)
+            else:
+                yield from self._rebuild_vouched(points, shares, owners, kind, self.blame)
 
     def _rebuild_alike(
         self,
         points: Mapping[PartyId, int],
         shares: Mapping[PartyId, Shares],
         pending: list[PartyId],
-        fits: Fits,
+        kind: Secret,
         suspects: set[PartyId],
     ) -> Iterator[tuple[PartyId, FieldVector]]:
         while pending:
@@ -106,38 +118,75 @@ class Transcript:
             rebuilt = _product(points, shares, pending, holders, self.threshold)
             failed: list[PartyId] = []
             for owner, secret in zip(pending, rebuilt, strict=True):
-                if failed or not fits(owner, secret):
+                if failed or not self._fits(kind, owner, secret):
                     failed.append(owner)
                 else:
                     yield owner, secret
             if failed:
-                secret, wrong = self._correct(points, failed[0], shares[failed[0]], fits)
+                secret, wrong = self._correct(points, failed[0], shares[failed[0]], kind)
                 self.disputes.update(Dispute(failed[0], holder) for holder in wrong)
                 suspects |= wrong
                 yield failed[0], secret
             pending = failed[1:]
 
+    def _rebuild_vouched(
+        self,
+        points: Mapping[PartyId, int],
+        shares: Mapping[PartyId, Shares],
+        owners: list[PartyId],
+        kind: Secret,
+        blame: Blame,
+    ) -> Iterator[tuple[PartyId, FieldVector]]:
+        """The same, but every share is looked at: one that its dealer vouched for and that is off is the dealer's."""
+        holders = sorted(shares[owners[0]])
+        found = shamir.decode(_rows(points, shares, owners, holders), threshold=self.threshold, field=M31)
+        off = np.reshape(found.failed | found.differs.any(axis=0), (len(owners), shamir.LIMBS))
+        secrets = found.coefficients[0].reshape(len(owners), shamir.LIMBS)
+        for owner, secret, is_off in zip(owners, secrets, off, strict=True):
+            if is_off.any() or not self._fits(kind, owner, secret):
+                yield owner, self._in_spite_of(points, owner, shares[owner], kind, blame)
+            else:
+                yield owner, secret
+
+    def _in_spite_of(
+        self, points: Mapping[PartyId, int], dealer: PartyId, shares: Shares, kind: Secret, blame: Blame
+    ) -> FieldVector:
+        """The secret of a dealer that vouched for shares which do not fit. Raises UnmaskFailed."""
+        blame(dealer, kind, self._misfits(points, dealer, shares, kind))
+        return self._correct(points, dealer, shares, kind)[0]
+
+    def _misfits(self, points: Mapping[PartyId, int], dealer: PartyId, shares: Shares, kind: Secret) -> Shares:
+        """t shares that give something else than the dealer committed to.
+
+        Some t in a row do: two rows that overlap in t - 1 points and give the same secret lie on the same polynomials,
+        so if all rows gave it, all shares would.
+        """
+        holders = sorted(shares)
+        rows = [holders[first : first + self.threshold] for first in range(len(holders) - self.threshold + 1)]
+        row = next(
+            row
+            for row in rows
+            if not self._fits(kind, dealer, _product(points, {dealer: shares}, [dealer], row, self.threshold)[0])
+        )
+        return {holder: shares[holder] for holder in row}
+
     def _correct(
-        self, points: Mapping[PartyId, int], owner: PartyId, shares: Shares, fits: Fits
+        self, points: Mapping[PartyId, int], owner: PartyId, shares: Shares, kind: Secret
     ) -> tuple[FieldVector, set[PartyId]]:
         """The secret that fits, and the holders whose shares are not on its polynomial. Raises UnmaskFailed."""
         rows = {points[holder]: row for holder, row in zip(shares, unpack_shares(list(shares.values())), strict=True)}
         try:
-            secret, wrong = rebuild(rows, threshold=self.threshold, fits=lambda limbs: fits(owner, limbs))
+            secret, wrong = rebuild(rows, threshold=self.threshold, fits=lambda limbs: self._fits(kind, owner, limbs))
         except NothingFits as exc:
             raise UnmaskFailed(owner) from exc
         return secret, {holder for holder in shares if points[holder] in wrong}
 
-    def _is_self_secret(self, owner: PartyId, secret: FieldVector) -> bool:
-        expected = self.commitments[owner]
-        return not expected or bindings.self_commitment(self.session, owner, pack_share(secret)) == expected
-
-    def _is_mask_secret(self, owner: PartyId, limbs: FieldVector) -> bool:
-        try:
-            secret = AgreementSecret.from_bytes(shamir.from_limbs(limbs))
-        except shamir.CorruptSecret:
-            return False
-        return secret.public.raw == self.u1[owner].mask_key
+    def _fits(self, kind: Secret, owner: PartyId, limbs: FieldVector) -> bool:
+        """Whether it is what the owner committed to. In the curious variant there is no commitment to b."""
+        if kind is Secret.SELF and not self.commitments[owner]:
+            return True
+        mask_key = self.u1[owner].mask_key if kind is Secret.MASK else b""
+        return commits_to(kind, limbs, self.session, owner, self.commitments[owner], mask_key)
 
 
 def _product(
@@ -148,5 +197,15 @@ def _product(
     threshold: int,
 ) -> FieldVector:
     """(owners, 9): every owner's secret from the same holders."""
-    rows = {points[holder]: unpack_shares([shares[owner][holder] for owner in owners]).ravel() for holder in holders}
+    rows = _rows(points, shares, owners, holders)
     return shamir.reconstruct(rows, threshold=threshold, field=M31).reshape(len(owners), shamir.LIMBS)
+
+
+def _rows(
+    points: Mapping[PartyId, int],
+    shares: Mapping[PartyId, Shares],
+    owners: Sequence[PartyId],
+    holders: Sequence[PartyId],
+) -> dict[int, FieldVector]:
+    """By point: a holder's shares of all these owners, one behind the other."""
+    return {points[holder]: unpack_shares([shares[owner][holder] for owner in owners]).ravel() for holder in holders}

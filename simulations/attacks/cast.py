@@ -30,6 +30,7 @@ class Cast:
     seed: bytes = b"room"
     cohort: int = 3
     losses: int = 0
+    accountable: bool = False
     parties: tuple[PartyId, ...] = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,8 +59,11 @@ class Cast:
             variant=self.variant,
             wire=TEST_WIRE,
             losses=self.losses,
+            accountable=self.accountable,
         )
-        self.terms = Terms(subject, members, spec, self.colluding, self.cohort, self.variant)
+        self.terms = Terms(
+            subject, members, spec, self.colluding, self.cohort, self.variant, accountable=self.accountable
+        )
         drawn = self.rand.child("inputs")
         self.inputs = {party: self.field.uniform(self.length, drawn) for party in self.parties}
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -17,9 +18,11 @@ from protocols.messages import (
     ShareKeys,
     Survivors,
     UnmaskRequest,
+    Voucher,
 )
 from protocols.secagg import Client, bindings
 from protocols.secagg.states import AwaitingShares
+from protocols.secagg.vouching import Dealing
 from simulations.attacks.cast import Cast
 
 Parties = frozenset[PartyId]
@@ -113,7 +116,14 @@ class LyingServer(Voice):
         return state
 
     def deliver(self, me: PartyId, u2: Parties) -> DeliverShares:
-        return self.delivery(u2, {dealer: self.shares[dealer].bundles[me] for dealer in u2 - {me}})
+        bundles = {dealer: self.shares[dealer].bundles[me] for dealer in u2 - {me}}
+        delivery = self.delivery(u2, bundles)
+        if not self.room.params.accountable:
+            return delivery
+        return replace(delivery, vouchers={dealer: self._vouchers(dealer)[me] for dealer in bundles})
+
+    def _vouchers(self, dealer: PartyId) -> Mapping[PartyId, Voucher]:
+        return Dealing.of(self.shares[dealer], self.clients).vouchers(dealer)
 
     def request(self, signers: Iterable[PartyId], u2: Parties, u3: Parties) -> UnmaskRequest:
         return UnmaskRequest({signer: self.confirmation(signer, u2, u3) for signer in signers})

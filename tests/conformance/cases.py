@@ -146,6 +146,14 @@ def _bonawitz(variant: Variant) -> Callable[..., Room]:
     return lambda **given: Room(variant=variant, **given)
 
 
+def _accountable(**given: Any) -> Room:
+    return Room(accountable=True, **given)
+
+
+def _plus_accountable(**given: Any) -> PlusRoom:
+    return PlusRoom(accountable=True, **given)
+
+
 def _committee_discretion(frames: Frames, room: AnyRoom) -> None:
     committee_discretion(frames, room.parties)
 
@@ -158,8 +166,10 @@ def _apart(**given: Any) -> CommitteeRoom:
 CASES = (
     Case("secagg-active", FAMILIES["secagg"], Variant.ACTIVE, _bonawitz(Variant.ACTIVE), _bonawitz_discretion),
     Case("secagg-curious", FAMILIES["secagg"], Variant.CURIOUS, _bonawitz(Variant.CURIOUS), _bonawitz_discretion),
+    Case("secagg-accountable", FAMILIES["secagg"], Variant.ACTIVE, _accountable, _bonawitz_discretion),
     Case("secagg+-active", FAMILIES["secagg+"], Variant.ACTIVE, _plus(Variant.ACTIVE), _plus_discretion),
     Case("secagg+-curious", FAMILIES["secagg+"], Variant.CURIOUS, _plus(Variant.CURIOUS), _plus_discretion),
+    Case("secagg+-accountable", FAMILIES["secagg+"], Variant.ACTIVE, _plus_accountable, _plus_discretion),
     Case("mesh", FAMILIES["mesh"], Variant.ACTIVE, MeshRoom, _mesh_discretion),
     Case("epoch-first", EPOCHS, Variant.ACTIVE, EpochRoom, _epoch_discretion),
     Case(

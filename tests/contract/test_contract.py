@@ -141,9 +141,11 @@ REVIEWED = {
     "ShareKeys.commitment": "a hash of a seed of 256 random bits",
     "ShareKeys.bundles": "shares, sealed for one recipient each",
     "ShareKeys.signature": "of the two above",
+    "ShareKeys.digests": "of shares, in an accountable session; empty here",
     "MaskedInput.masked": "the input under masks that are uniform in the field",
     "Confirm.signature": "of the list of survivors, which the server made",
     "UnmaskShares.reveals": "one of the next two for each peer, never both",
+    "UnmaskShares.signature": "of these, in an accountable session; empty here",
     "SurvivorReveal.share": "of the self mask of a peer that is in the sum",
     "DroppedReveal.leaf_seed": "of one mask that was made with a peer that is not in the sum",
 }

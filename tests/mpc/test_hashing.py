@@ -5,17 +5,19 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpc.hashing import digest, encode_parts, expand_key, kdf
+from mpc.hashing import digest, encode_parts, expand_key, kdf, quick_digest
 
 PARTS = st.one_of(st.binary(max_size=9), st.text("ab1\0é", max_size=9), st.integers(0, 2**64 - 1))
 SECRET = bytes(range(32))
 DIGEST = "811a18f8fc59524d89bfdb44ddcafeb2e849bb02e8fe9335f9510143a5cfb97e"
+QUICK = "d073699f1df5bf54fb173b797b45b4ce112a5fd3e70cee50866a088a72f42c04"
 KDF = "1601ad1f4139255e55325bf423a8ab409a0363309a62a45f6d5d2b6d20a6fe2f"
 
 
 def test_digest_and_kdf_never_change():
     # every session digest, signature and key hangs on these bytes; a change is a new wire version
     assert digest("label", b"1", "1", 1).hex() == DIGEST
+    assert quick_digest("label", b"1", "1", 1).hex() == QUICK
     assert kdf(SECRET, "label", b"1", "1", 1).hex() == KDF
 
 
@@ -34,9 +36,10 @@ def test_two_different_tuples_never_share_an_encoding(one, other):
     same = [(type(part), part) for part in one] == [(type(part), part) for part in other]
     assert (encode_parts("x", *one) == encode_parts("x", *other)) == same
     assert (digest("x", *one) == digest("x", *other)) == same
+    assert (quick_digest("x", *one) == quick_digest("x", *other)) == same
 
 
-@pytest.mark.parametrize("function", [digest, lambda *parts: kdf(SECRET, *parts)])
+@pytest.mark.parametrize("function", [digest, quick_digest, lambda *parts: kdf(SECRET, *parts)])
 def test_types_borders_and_labels_tell_values_apart(function):
     tuples = [
         ("l",),
@@ -64,14 +67,17 @@ def test_secret_and_length_decide_the_derived_key():
 
 @pytest.mark.parametrize("number", [-1, 2**64])
 def test_integer_out_of_range_is_refused(number):
-    with pytest.raises(ValueError, match=r"0\.\.2\^64-1"):
-        digest("l", number)
+    for function in (digest, quick_digest):
+        with pytest.raises(ValueError, match=r"0\.\.2\^64-1"):
+            function("l", number)
 
 
 @pytest.mark.parametrize("part", [True, None, 1.0, bytearray(b"1"), ["1"]])
 def test_part_of_another_type_is_refused(part):
     with pytest.raises(TypeError, match="a part is"):
         digest("l", part)
+    with pytest.raises(TypeError, match="a part is"):
+        quick_digest("l", part)
     with pytest.raises(TypeError, match="a part is"):
         kdf(SECRET, "l", part)
 

@@ -1,5 +1,6 @@
 import pytest
 
+from mpc.field import M31
 from net.config import (
     Address,
     CoordinatorConfig,
@@ -19,7 +20,7 @@ from net.config import (
 from net.errors import ConfigError
 from net.policy import ASSEMBLE, Policy, RoundPolicy
 from protocols.roster import ConsortiumError
-from protocols.session import NO_COORDINATOR, Variant
+from protocols.session import NO_COORDINATOR, Variant, VectorSpec
 
 PARTY = """
 consortium = "../consortium.toml"
@@ -55,7 +56,20 @@ def test_a_consortium_comes_back_from_its_file_with_its_digest_and_signatures(tm
     path.write_text(dump_consortium(consortium))
     loaded = load_consortium(path)
     assert loaded == consortium
+    assert "accountable" not in path.read_text()
     assert (loaded.digest, loaded.config_digest) == (consortium.digest, consortium.config_digest)
+
+
+def test_a_consortium_that_agreed_on_accountability_says_so_in_its_file_and_in_its_parties_terms(
+    tmp_path, make_consortium
+):
+    consortium, path = make_consortium(accountable=True), tmp_path / "consortium.toml"
+    path.write_text(dump_consortium(consortium))
+    assert "accountable = true" in path.read_text()
+    assert load_consortium(path) == consortium
+    subject, spec = consortium.subject(bytes(32)), VectorSpec(1, M31)
+    assert consortium.params(subject, spec, bytes(32)).accountable
+    assert PartyTerms(max_colluding=1).accepting(subject, spec, consortium).accountable
 
 
 def test_a_coordinators_file_comes_back(tmp_path):

@@ -312,6 +312,12 @@ def noting(talk):
     return noted
 
 
+async def test_an_accountable_consortium_has_its_sums_over_the_network_too(loopback):
+    talk = loopback(accountable=True)
+    talk.banks[4].kill_at, talk.banks[4].kill_in = "MaskedInput", 2
+    assert sums(await talk.run(steps=2)) == [31, 15]
+
+
 async def test_a_step_that_is_tried_again_takes_the_next_round_of_its_epoch(loopback):
     talk = loopback(rounds_per_epoch=4)
     talk.policy = replace(talk.policy, attempts=2)

@@ -105,6 +105,7 @@ def test_who_is_no_member_is_not_found():
         {"protocol": "mesh", "coordinator": None},
         {"protocol": "committee", "aggregators": ("bank-1",)},
         {"rounds_per_epoch": 2},
+        {"accountable": True},
     ],
 )
 def test_the_digest_covers_everything(changes):
@@ -158,6 +159,7 @@ def test_signatures_that_are_there_are_checked():
         ({"protocol": "committee", "aggregators": ("bank-9",)}, "'bank-9' is no member"),
         ({"protocol": "committee", "aggregators": ("bank-1", "bank-2", "bank-3")}, "2 members contribute"),
         ({"rounds_per_epoch": 0}, "rounds_per_epoch"),
+        ({"accountable": True, "rounds_per_epoch": 2}, "accountable sessions are of secagg or secagg"),
         ({"name": "The Banks"}, "is no name"),
     ],
 )

@@ -116,7 +116,9 @@ def shares(rec: Recorded, **changes: Any) -> ShareKeys:
     """ME's share message with these changes, signed by ME."""
     message = replace(rec.said[ME, ShareKeys], **changes)
     session = bindings.session_digest(rec.room.params, rec.heard[type(rec.roster())].entries)
-    signature = bindings.sign_shares(rec.room.identities[ME], session, ME, message.commitment, message.bundles)
+    signature = bindings.sign_shares(
+        rec.room.identities[ME], session, ME, message.commitment, bindings.bundles_digest(message.bundles)
+    )
     return replace(message, signature=signature)
 
 

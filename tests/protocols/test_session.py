@@ -51,6 +51,7 @@ CHANGES: dict[str, Change] = {
     "last record": subject(last_record=OTHER),
     "committee": lambda params: replace(params, aggregators=frozenset({PartyId(1)})),
     "number of rounds an epoch": lambda params: replace(params, rounds_per_epoch=2),
+    "accountability": lambda params: replace(params, accountable=True),
 }
 OPEN_TO_THE_COORDINATOR: dict[str, Change] = {
     "nonce": lambda params: replace(params, nonce=OTHER),

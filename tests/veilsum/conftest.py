@@ -126,7 +126,8 @@ class Place:
 
 
 def _as_words(options: dict[str, object]) -> list[object]:
-    return [word for name, value in options.items() for word in (f"--{name}", value)]
+    """A flag is given as True."""
+    return [word for name, value in options.items() for word in (f"--{name}", value)[: 1 if value is True else 2]]
 
 
 def rows(count: int = 120, seed: int = 0) -> pd.DataFrame:

@@ -158,6 +158,14 @@ def test_the_protocol_and_what_belongs_to_it_are_in_the_file_and_shown(place):
     assert (consortium.protocol, consortium.rounds_per_epoch) == ("secagg", 8)
 
 
+def test_an_accountable_consortium_says_so_in_the_file_and_to_who_signs(place):
+    place.consortium.unlink()
+    said = place.create(["a", "b", "c", "d"], accountable=True)
+    assert said.status == 0, said
+    assert "accountable: banks sign for the shares" in said.out
+    assert load_consortium(place.consortium).accountable
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
@@ -165,6 +173,7 @@ def test_the_protocol_and_what_belongs_to_it_are_in_the_file_and_shown(place):
         ({"aggregators": "a"}, "aggregators belong to the protocol 'committee'"),
         ({"protocol": "lightsecagg", "rounds-per-epoch": 2}, "lightsecagg has no epochs"),
         ({"rounds-per-epoch": 1001}, "rounds_per_epoch is a number from 1 to 1000"),
+        ({"accountable": True, "protocol": "lightsecagg"}, "accountable sessions are of secagg or secagg+"),
     ],
 )
 def test_terms_that_do_not_belong_to_the_protocol_are_refused(place, options, why):

@@ -38,6 +38,7 @@ def create(
     protocol: str = "secagg",
     aggregators: Sequence[str] = (),
     rounds_per_epoch: int = 1,
+    accountable: bool = False,
 ) -> Consortium:
     """Writes the file, unsigned. The coordinator's own card among those of the members is left out of them; a mesh has
     none.
@@ -61,6 +62,7 @@ def create(
             training=_training(schema, plan, model, rounds),
             aggregators=tuple(aggregators),
             rounds_per_epoch=rounds_per_epoch,
+            accountable=accountable,
         )
         numbers_of(consortium)
     except ConsortiumError as exc:
@@ -135,6 +137,8 @@ def described(consortium: Consortium) -> Iterator[str]:
         yield f"{', '.join(consortium.aggregators)}: aggregate, and contribute nothing"
     if consortium.rounds_per_epoch > 1:
         yield f"{consortium.rounds_per_epoch} rounds follow one exchange of keys"
+    if consortium.accountable:
+        yield "accountable: banks sign for the shares that they deal and reveal, and who sent a wrong one is proven"
     yield f"digest {consortium.digest.hex()[:32]}: the same at everybody, whoever has signed"
     for card in consortium.cards:
         yield f"{card.name}: {spoken(card.verify_key)}{_mark(consortium, card)}"

@@ -66,6 +66,9 @@ def create(
         str, typer.Option(metavar="NAME,...", help="Of a committee: members that aggregate and contribute nothing.")
     ] = "",
     rounds_per_epoch: Annotated[int, typer.Option(min=1, help="Sums that follow one exchange of keys.")] = 1,
+    accountable: Annotated[
+        bool, typer.Option("--accountable", help="Banks sign for their shares: who sends a wrong one is proven.")
+    ] = False,
 ) -> None:
     """Write the consortium's file. Refused unless colluding + 2 losses is below the number of banks."""
     from veilsum.ceremony.agreement import choose, create, described
@@ -87,6 +90,7 @@ def create(
         protocol=protocol,
         aggregators=[name for name in aggregators.split(",") if name],
         rounds_per_epoch=rounds_per_epoch,
+        accountable=accountable,
     )
     _show(described(consortium))
 

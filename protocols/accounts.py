@@ -1,0 +1,75 @@
+"""Evidence that a party cheated in an accountable session, checked by somebody who has the consortium's file alone.
+
+    verdict = check(evidence_from_bytes(data), consortium)      # or NotProven: nobody is convicted
+
+An honest party is never convicted, whatever the coordinator, the dealers and the holders do together: each verdict
+rests on what the convicted one signed itself, and what no honest party signs (`docs/decisions/0023-accountable.md`).
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from mpc.keys import VerifyKey
+from mpc.merkle import MerkleTree
+from protocols.errors import PartyId
+from protocols.roster import Consortium
+from protocols.secagg import bindings
+from protocols.secagg.evidence import Court, Evidence, NotProven, Offence, Scene, Verdict
+from protocols.secagg_plus import bindings as sparse
+from protocols.secagg_plus.degrees import graph_for
+from protocols.session import SessionParams
+from protocols.wire import Codec
+
+__all__ = ["Evidence", "NotProven", "Offence", "Verdict", "check", "evidence_from_bytes", "evidence_to_bytes", "judge"]
+
+_CODEC: Final = Codec(Evidence)
+
+
+def evidence_to_bytes(evidence: Evidence) -> bytes:
+    """Shares and a lost party's mask secret are in it: of a session that is over, and known to its coordinator."""
+    return _CODEC.encode(evidence)
+
+
+def evidence_from_bytes(data: bytes) -> Evidence:
+    """Raises WireError."""
+    evidence: Evidence = _CODEC.decode(data)
+    return evidence
+
+
+def check(evidence: Evidence, consortium: Consortium) -> Verdict:
+    """Who cheated, and how. Raises NotProven."""
+    subject = evidence.scene.params.subject
+    if (subject.consortium, subject.version) != (consortium.digest, consortium.version):
+        raise NotProven(f"this session was not one of {consortium.name}, version {consortium.version}")
+    return judge(evidence, consortium.members_by_id)
+
+
+def judge(evidence: Evidence, members: Mapping[PartyId, VerifyKey]) -> Verdict:
+    """The same, for a session that is known to be of these members. Raises NotProven."""
+    return evidence.verdict(_court(evidence.scene, members))
+
+
+def _court(scene: Scene, members: Mapping[PartyId, VerifyKey]) -> Court:
+    params, entries = scene.params, scene.entries
+    u1 = {entry.client: entry for entry in entries}
+    if not params.accountable or [entry.client for entry in entries] != sorted(u1) or not u1:
+        raise NotProven("this is no accountable session, or its parties are not in order")
+    return Court(members, _session(scene), _threshold(params, len(u1)), u1)
+
+
+def _session(scene: Scene) -> bytes:
+    """D, in either form of roster."""
+    params, entries = scene.params, scene.entries
+    if params.protocol == "secagg":
+        return bindings.session_digest(params, entries)
+    u1 = frozenset(entry.client for entry in entries)
+    return sparse.session_digest(params, u1, MerkleTree([sparse.entry_leaf(entry) for entry in entries]).root)
+
+
+def _threshold(params: SessionParams, parties: int) -> int:
+    if params.protocol == "secagg":
+        return params.threshold_for(parties)
+    try:
+        return graph_for(params, parties).threshold
+    except ValueError as exc:
+        raise NotProven(f"no session has these numbers: {exc}") from exc
