@@ -22,7 +22,7 @@ from protocols.session import SessionParams, Subject, Terms, Variant, VectorSpec
 from protocols.wire import Codec
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-SESSIONS = ["secagg_active.json", "secagg_curious.json"]
+SESSIONS = ["secagg_active.json", "secagg_curious.json", "secagg_accountable.json"]
 SPEECH = {kind.__name__ for kind in Message.__args__} - {"Abort"}
 
 Operation = dict[str, Any]
@@ -186,7 +186,7 @@ class Replay:
         members = {party: identity.verify_key for party, identity in identities.items()}
         terms = Terms(
             params.subject, members, params.spec, params.colluding, params.cohort, params.variant, params.protocol,
-            rounds_per_epoch=params.rounds_per_epoch,
+            rounds_per_epoch=params.rounds_per_epoch, accountable=params.accountable,
         )  # fmt: skip
         self.randomness = {PartyId(one["party"]): Replayed(one["randomness"]) for one in document["parties"]}
         self.machines: dict[PartyId, Any] = {SERVER: self._server(params, identity=coordinator, members=members)}
@@ -247,6 +247,7 @@ def session_params(session: Mapping[str, Any], coordinator: SigningKey) -> Sessi
         session["wire"],
         session.get("losses", 0),
         rounds_per_epoch=session.get("rounds_per_epoch", 1),
+        accountable=session.get("accountable", False),
     )
 
 

@@ -335,6 +335,7 @@ class Scribe:
                 "consortium": subject.consortium.hex(), "version": subject.version, "model": subject.model.hex(),
                 "config": subject.config.hex(), "last_record": subject.last_record.hex(),
                 "digest": room.params.digest.hex(),
+                **({"accountable": True} if room.params.accountable else {}),
             },
             "coordinator": room.identities[SERVER].raw.hex(),
             "parties": [
