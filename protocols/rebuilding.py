@@ -1,10 +1,9 @@
 """Secrets from shares of which some may be wrong, where a commitment tells right from wrong. [PROTOCOLS rule 6]"""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from itertools import combinations, islice
 from typing import Final
-
-import numpy as np
 
 from mpc import shamir
 from mpc.field import M31, FieldVector
@@ -12,37 +11,49 @@ from mpc.field import M31, FieldVector
 MOST_SUBSETS: Final = 5000
 
 Rows = Mapping[int, FieldVector]  # Shamir point -> its shares, one for each secret
+NOBODY: Final[frozenset[int]] = frozenset()
 
 
 class NothingFits(Exception):
     """No t of the shares rebuild what was committed to."""
 
 
-def rebuild(rows: Rows, *, threshold: int, fits: Callable[[FieldVector], bool]) -> tuple[FieldVector, frozenset[int]]:
-    """The secrets that fit, and the points whose shares are not on their polynomials. Raises NothingFits.
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """used: points whose shares gave the secrets, t at the least. wrong: those whose shares are wrong, as far as that
+    can be told.
+    """
+
+    secrets: FieldVector = field(repr=False)
+    used: frozenset[int]
+    wrong: frozenset[int]
+
+
+def rebuild(rows: Rows, *, threshold: int, fits: Callable[[FieldVector], bool]) -> Rebuilt:
+    """The secrets that fit. Raises NothingFits.
 
     Up to half of the spare shares are found wrong by decoding; beyond that, since a commitment tells right from wrong,
-    by trying, within `MOST_SUBSETS`.
+    the secrets are found by trying, within `MOST_SUBSETS`. It tells nothing of the shares: many wrong ones can be made
+    to lie on polynomials of their own with the right secrets, and then it is the right ones that look wrong. So who is
+    named is wrong for certain while (shares - t + 1) // 2 are at the most; and where more must be, nobody is named.
     """
     try:
         corrected = shamir.correct(rows, threshold=threshold, field=M31)
         if fits(corrected.secrets):
-            return corrected.secrets, corrected.wrong
+            return Rebuilt(corrected.secrets, frozenset(rows) - corrected.wrong, corrected.wrong)
     except shamir.TooManyErrors:
         pass
     for chosen in islice(combinations(sorted(rows), threshold), MOST_SUBSETS):
         secrets = shamir.reconstruct({point: rows[point] for point in chosen}, threshold=threshold, field=M31)
         if fits(secrets):
-            return secrets, _off_the_line(rows, chosen, secrets)
+            return Rebuilt(secrets, frozenset(chosen), _wrong_beside(rows, secrets, threshold))
     raise NothingFits("no subset of the shares rebuilds what was committed to")
 
 
-def _off_the_line(rows: Rows, chosen: tuple[int, ...], secrets: FieldVector) -> frozenset[int]:
-    """The points whose shares are not on the polynomials through the chosen ones."""
-    kept = {point: rows[point] for point in chosen[1:]}
-    wrong = set()
-    for point in rows.keys() - set(chosen):
-        other = shamir.reconstruct({**kept, point: rows[point]}, threshold=len(chosen), field=M31)
-        if not np.array_equal(other, secrets):
-            wrong.add(point)
-    return frozenset(wrong)
+def _wrong_beside(rows: Rows, secrets: FieldVector, threshold: int) -> frozenset[int]:
+    """With the secrets known, f(x) = secret + x g(x) is decoded as g, which has a degree less: one half more."""
+    divided = {point: M31.mul(M31.sub(row, secrets), M31.inv(M31.vector([point]))) for point, row in rows.items()}
+    try:
+        return shamir.correct(divided, threshold=threshold - 1, field=M31).wrong
+    except shamir.SharingError:
+        return NOBODY

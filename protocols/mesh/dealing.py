@@ -122,12 +122,10 @@ def rebuild_seeds(
             return False
 
     try:
-        limbs, wrong = rebuild(
-            {point: _limbs(packed) for point, packed in answers.items()}, threshold=threshold, fits=fits
-        )
+        rebuilt = rebuild({point: _limbs(packed) for point, packed in answers.items()}, threshold=threshold, fits=fits)
     except NothingFits:
         return None
-    return _seeds(limbs), wrong
+    return _seeds(rebuilt.secrets), rebuilt.wrong
 
 
 def commitments_of(seeds: Sequence[Seed], session: bytes, dealer: PartyId, holders: Sequence[PartyId]) -> bytes:

@@ -19,7 +19,7 @@ from protocols import masking
 from protocols.errors import PartyId
 from protocols.evidence import Dispute
 from protocols.messages import AdvertiseKeys, Commitment
-from protocols.rebuilding import NothingFits, rebuild
+from protocols.rebuilding import NothingFits, Rebuilt, rebuild
 from protocols.secagg import bindings
 from protocols.secagg.evidence import commits_to
 from protocols.secagg.neighbours import CompleteGraph, Graph
@@ -92,7 +92,7 @@ class Transcript:
     def _rebuild(self, shares: Mapping[PartyId, Shares], kind: Secret) -> Iterator[tuple[PartyId, FieldVector]]:
         """The secrets of all owners for whom the same holders answered in one product: of all, in the complete graph.
 
-        A holder whose share of one owner was off is avoided for the owners that are left, as far as t others remain.
+        Holders whose shares of one owner were not used are avoided for those that are left, as far as t others remain.
         """
         points = {client: 1 + place for place, client in enumerate(sorted(self.u1))}
         alike: dict[frozenset[PartyId], list[PartyId]] = {}
@@ -123,10 +123,10 @@ class Transcript:
                 else:
                     yield owner, secret
             if failed:
-                secret, wrong = self._correct(points, failed[0], shares[failed[0]], kind)
-                self.disputes.update(Dispute(failed[0], holder) for holder in wrong)
-                suspects |= wrong
-                yield failed[0], secret
+                found = self._correct(points, failed[0], shares[failed[0]], kind)
+                self.disputes.update(Dispute(failed[0], holder) for holder in points if points[holder] in found.wrong)
+                suspects |= {holder for holder in shares[failed[0]] if points[holder] not in found.used}
+                yield failed[0], found.secrets
             pending = failed[1:]
 
     def _rebuild_vouched(
@@ -153,7 +153,7 @@ class Transcript:
     ) -> FieldVector:
         """The secret of a dealer that vouched for shares which do not fit. Raises UnmaskFailed."""
         blame(dealer, kind, self._misfits(points, dealer, shares, kind))
-        return self._correct(points, dealer, shares, kind)[0]
+        return self._correct(points, dealer, shares, kind).secrets
 
     def _misfits(self, points: Mapping[PartyId, int], dealer: PartyId, shares: Shares, kind: Secret) -> Shares:
         """t shares that give something else than the dealer committed to.
@@ -170,16 +170,13 @@ class Transcript:
         )
         return {holder: shares[holder] for holder in row}
 
-    def _correct(
-        self, points: Mapping[PartyId, int], owner: PartyId, shares: Shares, kind: Secret
-    ) -> tuple[FieldVector, set[PartyId]]:
-        """The secret that fits, and the holders whose shares are not on its polynomial. Raises UnmaskFailed."""
+    def _correct(self, points: Mapping[PartyId, int], owner: PartyId, shares: Shares, kind: Secret) -> Rebuilt:
+        """Raises UnmaskFailed."""
         rows = {points[holder]: row for holder, row in zip(shares, unpack_shares(list(shares.values())), strict=True)}
         try:
-            secret, wrong = rebuild(rows, threshold=self.threshold, fits=lambda limbs: self._fits(kind, owner, limbs))
+            return rebuild(rows, threshold=self.threshold, fits=lambda limbs: self._fits(kind, owner, limbs))
         except NothingFits as exc:
             raise UnmaskFailed(owner) from exc
-        return secret, {holder for holder in shares if points[holder] in wrong}
 
     def _fits(self, kind: Secret, owner: PartyId, limbs: FieldVector) -> bool:
         """Whether it is what the owner committed to. In the curious variant there is no commitment to b."""
