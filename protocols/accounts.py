@@ -46,10 +46,11 @@ def check(evidence: Evidence, consortium: Consortium) -> Verdict:
 
 def judge(evidence: Evidence, members: Mapping[PartyId, VerifyKey]) -> Verdict:
     """The same, for a session that is known to be of these members. Raises NotProven."""
-    return evidence.verdict(_court(evidence.scene, members))
+    return evidence.verdict(court_of(evidence.scene, members))
 
 
-def _court(scene: Scene, members: Mapping[PartyId, VerifyKey]) -> Court:
+def court_of(scene: Scene, members: Mapping[PartyId, VerifyKey]) -> Court:
+    """What follows from a scene. Raises NotProven where it is of no accountable session."""
     params, entries = scene.params, scene.entries
     u1 = {entry.client: entry for entry in entries}
     if not params.accountable or [entry.client for entry in entries] != sorted(u1) or not u1:

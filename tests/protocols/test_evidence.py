@@ -12,7 +12,7 @@ import pytest
 from cheats import AccountableRoom, Cheat, Plan, held, other_share, signed_beside
 
 from mpc.keys import AgreementSecret, BadSignature, good_signatures_remembered
-from protocols.accounts import Evidence, NotProven, check, evidence_from_bytes, evidence_to_bytes, judge
+from protocols.accounts import Evidence, NotProven, check, court_of, evidence_from_bytes, evidence_to_bytes, judge
 from protocols.errors import PartyId, PeerMisbehaved, WireError
 from protocols.messages import (
     DroppedReveal,
@@ -26,7 +26,7 @@ from protocols.messages import (
 )
 from protocols.secagg import bindings, vouching
 from protocols.secagg.dealing import deal, points_of
-from protocols.secagg.evidence import Opening, Said, Scene, WrongDealing, WrongSeed, WrongShare
+from protocols.secagg.evidence import Court, Opening, Said, Scene, WrongDealing, WrongSeed, WrongShare
 from protocols.secagg.vouching import KINDS, Dealing, Secret, reveals_in
 from simulations.attacks.lying import LyingServer, Parties, answer
 
@@ -187,12 +187,10 @@ def sceneries(monkeypatch: pytest.MonkeyPatch) -> list[Scenery]:
 
 
 def reveals_of(sceneries: list[Scenery]) -> list[tuple[PartyId, Reveal]]:
-    """Everything that was revealed, and wrong ones of each kind."""
+    """Everything that was revealed, and of whom; and a wrong one of each kind."""
     true = [(owner, reveal) for one in sceneries for said in one.said for owner, reveal in reveals_in(said).items()]
-    wrong: list[tuple[PartyId, Reveal]] = [
-        (CHEATER, SurvivorReveal(bytes(35))), (CHEATER, MaskKeyReveal(bytes(35))), (CHEATER, DroppedReveal(bytes(32)))
-    ]  # fmt: skip
-    return list(dict.fromkeys([*true, *wrong]))
+    wrong = [SurvivorReveal(bytes(35)), MaskKeyReveal(bytes(35)), DroppedReveal(bytes(32))]
+    return list(dict.fromkeys([*true, *((CHEATER, reveal) for reveal in wrong)]))
 
 
 def own_digest(owner: PartyId, reveal: Reveal) -> bytes:
@@ -209,32 +207,48 @@ def paths_of(said: UnmaskShares | FallbackShares) -> list[tuple[int, int, bytes]
 
 
 def everything_signed(sceneries: list[Scenery]) -> Iterator[tuple[Scenery, Said]]:
-    """Each signature of the honest party beside each reveal, each digest and each path that anybody has seen."""
-    reveals = reveals_of(sceneries)
-    digests = {b"", bytes(32), *(own_digest(*one) for one in reveals)}
-    for one in sceneries:
-        for said, (owner, reveal), accepted in product(one.said, reveals, digests):
+    """Each signature of the honest party in the first session beside each owner, each reveal as of either kind, each
+    digest and each path that anybody has seen in either session.
+    """
+    known = reveals_of(sceneries)
+    digests = {b"", bytes(32), *(own_digest(*one) for one in known)}
+    reveals = dict.fromkeys(retyped for _, reveal in known for retyped in as_either_kind(reveal))
+    for one in [one for one in sceneries if one.scene == sceneries[0].scene]:
+        for said, owner, reveal, accepted in product(one.said, map(PartyId, range(3)), reveals, digests):
             for place, count, path in paths_of(said):
                 yield one, Said(HONEST, said.round, owner, reveal, accepted, place, count, path, said.signature)
 
 
+def as_either_kind(reveal: Reveal) -> list[Reveal]:
+    return (
+        [reveal] if isinstance(reveal, DroppedReveal) else [SurvivorReveal(reveal.share), MaskKeyReveal(reveal.share)]
+    )
+
+
 def convicted_holders(sceneries: list[Scenery]) -> list[Evidence]:
     members = AccountableRoom(clients=3).terms.members
-    found: list[Evidence] = []
+    courts = {one.dealing.signature: court_of(one.scene, members) for one in sceneries}
+    found, tried = [], 0
     for one, said in everything_signed(sceneries):
-        found.append(WrongShare(one.scene, one.u2, said))
+        accusations: list[Evidence] = [WrongShare(one.scene, one.u2, said)]
         if isinstance(said.reveal, DroppedReveal):
-            found += [WrongSeed(one.scene, one.u2, said, secret.raw) for secret in one.mask_secrets.values()]
-    assert len(found) > 5000
-    return [evidence for evidence in found if convicts(evidence, members)]
+            accusations = [WrongSeed(one.scene, one.u2, said, secret.raw) for secret in one.mask_secrets.values()]
+        found += [one_more for one_more in accusations if stands(one_more, courts[one.dealing.signature])]
+        tried += len(accusations)
+    assert tried > 5000
+    return found
 
 
-def convicts(evidence: Evidence, members: Any) -> bool:
+def stands(evidence: Evidence, court: Court) -> bool:
     try:
-        judge(evidence, members)
+        evidence.verdict(court)
     except NotProven:
         return False
     return True
+
+
+def convicts(evidence: Evidence, members: Any) -> bool:
+    return stands(evidence, court_of(evidence.scene, members))
 
 
 @pytest.mark.slow
