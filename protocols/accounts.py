@@ -1,6 +1,6 @@
-"""Evidence that a party cheated in an accountable session, checked by somebody who has the consortium's file alone.
+"""Proofs that a party cheated in an accountable session, checked by somebody who has the consortium's file alone.
 
-    verdict = check(evidence_from_bytes(data), consortium)      # or NotProven: nobody is convicted
+    verdict = check(proof_from_bytes(data), consortium)      # or NotProven: nobody is convicted
 
 An honest party is never convicted, whatever the coordinator, the dealers and the holders do together: each verdict
 rests on what the convicted one signed itself, and what no honest party signs (`docs/decisions/0023-accountable.md`).
@@ -12,41 +12,43 @@ from typing import Final
 from mpc.keys import VerifyKey
 from mpc.merkle import MerkleTree
 from protocols.errors import PartyId
+from protocols.evidence import Verdict
 from protocols.roster import Consortium
 from protocols.secagg import bindings
-from protocols.secagg.evidence import Court, Evidence, NotProven, Offence, Scene, Verdict
+from protocols.secagg.proofs import Court, NotProven, Offence, Proof, Scene
 from protocols.secagg_plus import bindings as sparse
 from protocols.secagg_plus.degrees import graph_for
 from protocols.session import SessionParams
 from protocols.wire import Codec
 
-__all__ = ["Evidence", "NotProven", "Offence", "Verdict", "check", "evidence_from_bytes", "evidence_to_bytes", "judge"]
+__all__ = ["NotProven", "Offence", "Proof", "check", "court_of", "judge", "proof_from_bytes", "proof_to_bytes"]
 
-_CODEC: Final = Codec(Evidence)
+_CODEC: Final = Codec(Proof)
 
 
-def evidence_to_bytes(evidence: Evidence) -> bytes:
+def proof_to_bytes(proof: Proof) -> bytes:
     """Shares and a lost party's mask secret are in it: of a session that is over, and known to its coordinator."""
-    return _CODEC.encode(evidence)
+    return _CODEC.encode(proof)
 
 
-def evidence_from_bytes(data: bytes) -> Evidence:
+def proof_from_bytes(data: bytes) -> Proof:
     """Raises WireError."""
-    evidence: Evidence = _CODEC.decode(data)
-    return evidence
+    proof: Proof = _CODEC.decode(data)
+    return proof
 
 
-def check(evidence: Evidence, consortium: Consortium) -> Verdict:
+def check(proof: Proof, consortium: Consortium) -> Verdict:
     """Who cheated, and how. Raises NotProven."""
-    subject = evidence.scene.params.subject
+    subject = proof.scene.params.subject
     if (subject.consortium, subject.version) != (consortium.digest, consortium.version):
         raise NotProven(f"this session was not one of {consortium.name}, version {consortium.version}")
-    return judge(evidence, consortium.members_by_id)
+    return judge(proof, consortium.members_by_id)
 
 
-def judge(evidence: Evidence, members: Mapping[PartyId, VerifyKey]) -> Verdict:
+def judge(proof: Proof, members: Mapping[PartyId, VerifyKey]) -> Verdict:
     """The same, for a session that is known to be of these members. Raises NotProven."""
-    return evidence.verdict(court_of(evidence.scene, members))
+    proof.verify(court_of(proof.scene, members))
+    return proof.verdict
 
 
 def court_of(scene: Scene, members: Mapping[PartyId, VerifyKey]) -> Court:

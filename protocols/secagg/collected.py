@@ -8,7 +8,7 @@ from protocols.errors import DropReason, PartyId
 from protocols.evidence import Dispute
 from protocols.machine import Outcome
 from protocols.messages import AdvertiseKeys, FallbackShares, Round, ShareKeys, UnmaskShares
-from protocols.secagg.evidence import Evidence
+from protocols.secagg.proofs import Proof
 from protocols.secagg.vouching import Dealing
 from protocols.wire import PartySet
 
@@ -50,5 +50,5 @@ class ServerState:
     fallback_for: PartySet = NOBODY
     disputes: set[Dispute] = field(default_factory=set)
     dealings: dict[PartyId, Dealing] = field(default_factory=dict)  # of an accountable session
-    evidence: list[Evidence] = field(default_factory=list)  # the same
+    proofs: list[Proof] = field(default_factory=list)  # the same
     outcome: Outcome | None = None

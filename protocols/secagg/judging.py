@@ -1,4 +1,4 @@
-"""The server's part in an accountable session: it checks what holders sign, and puts evidence together."""
+"""The server's part in an accountable session: it checks what holders sign, and puts proofs together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from mpc.keys import AgreementSecret, VerifyKey
 from protocols.errors import PartyId
 from protocols.messages import AdvertiseKeys, DroppedReveal, FallbackShares, UnmaskShares
 from protocols.secagg import bindings
-from protocols.secagg.evidence import Opening, Said, Scene, WrongDealing, WrongSeed, WrongShare
+from protocols.secagg.proofs import Opening, Said, Scene, WrongDealing, WrongSeed, WrongShare
 from protocols.secagg.vouching import KINDS, Dealing, Secret, reveal_tree, reveals_in, share_digest
 from protocols.session import SessionParams
 from protocols.wire import PartySet

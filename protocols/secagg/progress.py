@@ -7,13 +7,12 @@ from typing import ClassVar, Generic, TypeVar
 
 from mpc.keys import VerifyKey
 from protocols.errors import DropReason, PartyId
-from protocols.evidence import Dispute, Evidence
+from protocols.evidence import Dispute, Evidence, Verdict
 from protocols.machine import Outcome
 from protocols.messages import Round
 from protocols.secagg.collected import NOBODY, ServerState
-from protocols.secagg.evidence import Evidence as Proof
-from protocols.secagg.evidence import Verdict
 from protocols.secagg.neighbours import CompleteGraph, Graph
+from protocols.secagg.proofs import Proof
 from protocols.secagg.testimony import founded
 from protocols.session import SessionParams, Variant
 from protocols.wire import PartySet
@@ -70,6 +69,7 @@ class Progress(Generic[R]):
             foundation=self._foundation if state.u1 else b"",
             confirmations=dict(state.confirmations),
             disputes=tuple(sorted(state.disputes, key=lambda one: (one.dealer, one.holder))),
+            verdicts=self.verdicts,
         )  # fmt: skip
 
     @property
@@ -80,12 +80,12 @@ class Progress(Generic[R]):
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """Who cheated, and how, in order of the party. None in a session that is not accountable."""
-        return tuple(sorted({one.claim for one in self._state.evidence}, key=lambda one: (one.cheater, one.what)))
+        return tuple(sorted({one.verdict for one in self._state.proofs}, key=lambda one: (one.cheater, one.reason)))
 
     @property
     def proofs(self) -> tuple[Proof, ...]:
         """Of each verdict, for somebody who was not there. Shares are in them."""
-        return tuple(self._state.evidence)
+        return tuple(self._state.proofs)
 
     @property
     def u1(self) -> PartySet:

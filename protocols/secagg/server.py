@@ -38,9 +38,9 @@ from protocols.messages import (
 )
 from protocols.secagg import bindings, snapshots
 from protocols.secagg.collected import Loss, ServerState
-from protocols.secagg.evidence import Evidence
 from protocols.secagg.judging import Judge
 from protocols.secagg.progress import Progress, R
+from protocols.secagg.proofs import Proof
 from protocols.secagg.shares import unpack_shares
 from protocols.secagg.unmasking import LeafSeeds, Shares, Transcript, UnmaskFailed
 from protocols.secagg.vouching import PAIR_BYTES, Dealing, Secret, reveals_in
@@ -92,10 +92,10 @@ class Aggregator(Progress[R]):
     def _blame(self, dealer: PartyId, kind: Secret, shares: Shares) -> None:
         self._note(self._judge.wrong_dealing(dealer, kind, shares))
 
-    def _note(self, evidence: Evidence) -> None:
-        """One piece for each verdict is enough."""
-        if evidence.claim not in self.verdicts:
-            self._state.evidence.append(evidence)
+    def _note(self, proof: Proof) -> None:
+        """One for each verdict is enough."""
+        if proof.verdict not in self.verdicts:
+            self._state.proofs.append(proof)
 
     @classmethod
     def restore(cls, snapshot: bytes, *, identity: SigningKey) -> Self:
@@ -420,7 +420,7 @@ class Aggregator(Progress[R]):
         self._state = type(state)(
             Round.DONE, state.session, state.shared, state.u1, state.u2, state.u3, state.u4, state.u5,
             lost=state.lost, keys=_of(state.keys, state.u1), confirmations=state.confirmations,
-            fallback_for=state.fallback_for, disputes=state.disputes, evidence=state.evidence, outcome=outcome,
+            fallback_for=state.fallback_for, disputes=state.disputes, proofs=state.proofs, outcome=outcome,
         )  # fmt: skip
         return told
 

@@ -15,7 +15,7 @@ from protocols.kept import AbortedRecord, ClientFormat, FinishedRecord, ascendin
 from protocols.messages import AdvertiseKeys, FallbackShares, Round, ShareKeys, UnmaskShares
 from protocols.secagg import states
 from protocols.secagg.collected import Loss, ServerState
-from protocols.secagg.evidence import Evidence
+from protocols.secagg.proofs import Proof
 from protocols.secagg.vouching import Dealing
 from protocols.session import SessionParams, Terms
 from protocols.standing import Standing
@@ -64,7 +64,7 @@ class ServerRecord:
     fallback_for: PartySet
     disputes: tuple[Dispute, ...]
     dealings: Mapping[PartyId, Dealing]
-    evidence: tuple[Evidence, ...]
+    proofs: tuple[Proof, ...]
     ending: AbortedRecord | FinishedRecord | None
 
 
@@ -102,7 +102,7 @@ def server_record(params: SessionParams, members: Mapping[PartyId, VerifyKey], s
         state.fallback_for,
         tuple(sorted(state.disputes)),
         state.dealings,
-        tuple(state.evidence),
+        tuple(state.proofs),
         None if state.outcome is None else end_record(state.outcome, spec),
     )
 
@@ -142,6 +142,6 @@ def server_state(record: ServerRecord, kind: type[S], rounds: type[StrEnum]) -> 
         fallback_for=record.fallback_for,
         disputes=set(ascending(record.disputes)),
         dealings=dict(record.dealings),
-        evidence=list(record.evidence),
+        proofs=list(record.proofs),
         outcome=None if record.ending is None else end_outcome(record.ending),
     )

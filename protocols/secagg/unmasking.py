@@ -21,8 +21,8 @@ from protocols.evidence import Dispute
 from protocols.messages import AdvertiseKeys, Commitment
 from protocols.rebuilding import NothingFits, Rebuilt, rebuild
 from protocols.secagg import bindings
-from protocols.secagg.evidence import commits_to
 from protocols.secagg.neighbours import CompleteGraph, Graph
+from protocols.secagg.proofs import commits_to
 from protocols.secagg.shares import pack_share, unpack_shares
 from protocols.secagg.vouching import Secret
 from protocols.session import SessionParams

@@ -1,4 +1,4 @@
-"""Accountable sessions over a sparse graph: the same dealers, holders and evidence; the roster is a tree there."""
+"""Accountable sessions over a sparse graph: the same dealers, holders and proofs; the roster is a tree there."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,12 @@ import pytest
 from cheats import AccountablePlusRoom, Cheat, Plan, held, require_exact
 
 from mpc.keys import good_signatures_remembered
-from protocols.accounts import NotProven, check, evidence_from_bytes, evidence_to_bytes, judge
+from protocols.accounts import NotProven, check, judge, proof_from_bytes, proof_to_bytes
 from protocols.errors import AbortReason, DropReason, PartyId
+from protocols.evidence import Verdict
 from protocols.machine import Aborted
 from protocols.secagg import Dispute
-from protocols.secagg.evidence import Offence, Verdict
+from protocols.secagg.proofs import Offence
 from protocols.secagg_plus.degrees import graph_for
 from protocols.secagg_plus.messages import CODEC, Round
 
@@ -40,8 +41,8 @@ def test_a_cheater_is_convicted_and_the_sum_stands(
     talk = held(room, {who: Plan(cheat, target)}, ONE_LOST, CODEC)
     require_exact(talk, room, {0, 1, 2, 3, 4, 5})
     assert talk.server.verdicts == (Verdict(who, verdict),)
-    (evidence,) = talk.server.proofs
-    shown = evidence_from_bytes(evidence_to_bytes(evidence))
+    (proof,) = talk.server.proofs
+    shown = proof_from_bytes(proof_to_bytes(proof))
     assert check(shown, room.consortium) == Verdict(who, verdict)
     members = dict(room.terms.members)
     with pytest.raises(NotProven):

@@ -1,4 +1,4 @@
-"""Evidence before somebody who was not there: it convicts the one that it names, and no honest party, however it is
+"""Proofs before somebody who was not there: they convict the one that they name, and no honest party, however they are
 put together from what anybody ever said.
 """
 
@@ -12,7 +12,7 @@ import pytest
 from cheats import AccountableRoom, Cheat, Plan, held, other_share, signed_beside
 
 from mpc.keys import AgreementSecret, BadSignature, good_signatures_remembered
-from protocols.accounts import Evidence, NotProven, check, court_of, evidence_from_bytes, evidence_to_bytes, judge
+from protocols.accounts import NotProven, Proof, check, court_of, judge, proof_from_bytes, proof_to_bytes
 from protocols.errors import PartyId, PeerMisbehaved, WireError
 from protocols.messages import (
     DroppedReveal,
@@ -26,7 +26,7 @@ from protocols.messages import (
 )
 from protocols.secagg import bindings, vouching
 from protocols.secagg.dealing import deal, points_of
-from protocols.secagg.evidence import Court, Opening, Said, Scene, WrongDealing, WrongSeed, WrongShare
+from protocols.secagg.proofs import Court, Opening, Said, Scene, WrongDealing, WrongSeed, WrongShare
 from protocols.secagg.vouching import KINDS, Dealing, Secret, reveals_in
 from simulations.attacks.lying import LyingServer, Parties, answer
 
@@ -48,16 +48,16 @@ def convicting(cheat: Cheat, target: PartyId, lost: bool) -> tuple[AccountableRo
     return room, found
 
 
-KINDS_OF_EVIDENCE = [
+KINDS_OF_PROOF = [
     (Cheat.DEALS_BAD_SELF_SHARE, TARGET, False),
     (Cheat.REVEALS_WRONG_SHARE, TARGET, False),
     (Cheat.REVEALS_WRONG_SEED, LOST, True),
 ]
-every_kind = pytest.mark.parametrize("kind", KINDS_OF_EVIDENCE, ids=[str(one[0].name) for one in KINDS_OF_EVIDENCE])
+every_kind = pytest.mark.parametrize("kind", KINDS_OF_PROOF, ids=[str(one[0].name) for one in KINDS_OF_PROOF])
 
 
 @every_kind
-def test_evidence_is_of_one_consortium_in_one_version(kind: tuple[Cheat, PartyId, bool]) -> None:
+def test_a_proof_is_of_one_consortium_in_one_version(kind: tuple[Cheat, PartyId, bool]) -> None:
     room, found = convicting(*kind)
     for other in (replace(room.consortium, version=2), replace(room.consortium, name="others")):
         with pytest.raises(NotProven, match="was not one of"):
@@ -65,7 +65,7 @@ def test_evidence_is_of_one_consortium_in_one_version(kind: tuple[Cheat, PartyId
 
 
 @every_kind
-def test_evidence_convicts_no_other_identity(kind: tuple[Cheat, PartyId, bool]) -> None:
+def test_a_proof_convicts_no_other_identity(kind: tuple[Cheat, PartyId, bool]) -> None:
     room, found = convicting(*kind)
     members = dict(room.terms.members)
     with pytest.raises(NotProven):
@@ -75,26 +75,26 @@ def test_evidence_convicts_no_other_identity(kind: tuple[Cheat, PartyId, bool]) 
 
 
 @every_kind
-def test_evidence_with_a_byte_changed_proves_nothing(kind: tuple[Cheat, PartyId, bool]) -> None:
+def test_a_proof_with_a_byte_changed_proves_nothing(kind: tuple[Cheat, PartyId, bool]) -> None:
     room, found = convicting(*kind)
-    data = evidence_to_bytes(found)
+    data = proof_to_bytes(found)
     for at in range(0, len(data), 5):
         changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
         with pytest.raises((WireError, NotProven)):
-            check(evidence_from_bytes(changed), room.consortium)
+            check(proof_from_bytes(changed), room.consortium)
 
 
-def test_a_session_that_is_not_accountable_gives_no_evidence() -> None:
-    room, found = convicting(*KINDS_OF_EVIDENCE[1])
+def test_a_session_that_is_not_accountable_gives_no_proof() -> None:
+    room, found = convicting(*KINDS_OF_PROOF[1])
     plain = replace(found, scene=replace(found.scene, params=replace(room.params, accountable=False)))
     with pytest.raises(NotProven, match="no accountable session"):
         judge(plain, room.terms.members)
 
 
-def test_evidence_shows_no_share_but_those_that_it_is_about() -> None:
+def test_a_proof_shows_no_share_but_those_that_it_is_about() -> None:
     room = AccountableRoom(length=2)
     plans = {CHEATER: Plan(Cheat.REVEALS_WRONG_SHARE, TARGET), LOST: Plan(Cheat.DEALS_BAD_SELF_SHARE, TARGET)}
-    of_share, of_dealing = map(evidence_to_bytes, held(room, plans).server.proofs)
+    of_share, of_dealing = map(proof_to_bytes, held(room, plans).server.proofs)
     dealt = every_true_share(room)
     assert not [share for share in dealt if share in of_share]  # the one in it is the wrong one
     assert {dealt[share] for share in dealt if share in of_dealing} == {(LOST, Secret.SELF)}
@@ -225,12 +225,12 @@ def as_either_kind(reveal: Reveal) -> list[Reveal]:
     )
 
 
-def convicted_holders(sceneries: list[Scenery]) -> list[Evidence]:
+def convicted_holders(sceneries: list[Scenery]) -> list[Proof]:
     members = AccountableRoom(clients=3).terms.members
     courts = {one.dealing.signature: court_of(one.scene, members) for one in sceneries}
     found, tried = [], 0
     for one, said in everything_signed(sceneries):
-        accusations: list[Evidence] = [WrongShare(one.scene, one.u2, said)]
+        accusations: list[Proof] = [WrongShare(one.scene, one.u2, said)]
         if isinstance(said.reveal, DroppedReveal):
             accusations = [WrongSeed(one.scene, one.u2, said, secret.raw) for secret in one.mask_secrets.values()]
         found += [one_more for one_more in accusations if stands(one_more, courts[one.dealing.signature])]
@@ -239,16 +239,16 @@ def convicted_holders(sceneries: list[Scenery]) -> list[Evidence]:
     return found
 
 
-def stands(evidence: Evidence, court: Court) -> bool:
+def stands(proof: Proof, court: Court) -> bool:
     try:
-        evidence.verdict(court)
+        proof.verify(court)
     except NotProven:
         return False
     return True
 
 
-def convicts(evidence: Evidence, members: Any) -> bool:
-    return stands(evidence, court_of(evidence.scene, members))
+def convicts(proof: Proof, members: Any) -> bool:
+    return stands(proof, court_of(proof.scene, members))
 
 
 @pytest.mark.slow
@@ -273,7 +273,7 @@ def test_the_same_search_convicts_a_holder_that_signed_one_wrong_thing(
     members = room.terms.members
     said = lie_as_said(lie, true, owner)
     guilty = [WrongShare(one.scene, one.u2, said), WrongSeed(one.scene, one.u2, said, mask_secret_of(one, owner))]
-    assert [convicts(evidence, members) for evidence in guilty] == [kind is SurvivorReveal, kind is DroppedReveal]
+    assert [convicts(proof, members) for proof in guilty] == [kind is SurvivorReveal, kind is DroppedReveal]
 
 
 def mask_secret_of(one: Scenery, party: PartyId) -> bytes:
@@ -334,12 +334,12 @@ def test_no_honest_dealer_is_convicted_by_any_shares_however_they_are_put_togeth
         }
         dealing = one.dealing
         for pair in product(valid, repeat=2):
-            evidence = WrongDealing(one.scene, HONEST, kind, dealing.commitment, dealing.signature, 3, pair)
-            assert not convicts(evidence, members)
+            proof = WrongDealing(one.scene, HONEST, kind, dealing.commitment, dealing.signature, 3, pair)
+            assert not convicts(proof, members)
 
 
 def test_fewer_or_more_shares_than_t_or_one_twice_convict_no_dealer() -> None:
-    room, found = convicting(*KINDS_OF_EVIDENCE[0])
+    room, found = convicting(*KINDS_OF_PROOF[0])
     first, *others = found.openings
     for openings in ((), (first, *others[:-1]), (first, first, *others[1:]), (first, *others, others[-1])):
         with pytest.raises(NotProven):
@@ -347,6 +347,6 @@ def test_fewer_or_more_shares_than_t_or_one_twice_convict_no_dealer() -> None:
 
 
 def test_shares_of_a_dealing_that_fits_convict_no_dealer_of_the_other_kind() -> None:
-    room, found = convicting(*KINDS_OF_EVIDENCE[0])
+    room, found = convicting(*KINDS_OF_PROOF[0])
     with pytest.raises(NotProven):
         check(replace(found, kind=Secret.MASK), room.consortium)
