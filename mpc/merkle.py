@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final
 
-from mpc.hashing import DIGEST_BYTES, Part, encode_parts
+from mpc.hashing import DIGEST_BYTES, Part, quick_digest
 
 _NODE: Final = b"veilsum merkle node\0"
 
@@ -20,7 +20,7 @@ class BadPath(ValueError):
 
 
 def leaf(*parts: Part) -> bytes:
-    return sha256(encode_parts("merkle leaf", *parts)).digest()
+    return quick_digest("merkle leaf", *parts)
 
 
 class MerkleTree:

@@ -1,4 +1,4 @@
-"""Proof that a party cheated in an accountable session, checked by somebody who has the consortium's file alone.
+"""Proofs that a party cheated in an accountable session, checked by somebody who has the consortium's file alone.
 
     verdict = check(proof_from_bytes(data), consortium)      # or NotProven: nobody is convicted
 
@@ -12,15 +12,16 @@ from typing import Final
 from mpc.keys import VerifyKey
 from mpc.merkle import MerkleTree
 from protocols.errors import PartyId
+from protocols.evidence import Verdict
 from protocols.roster import Consortium
 from protocols.secagg import bindings
-from protocols.secagg.proofs import Court, NotProven, Offence, Proof, Scene, Verdict
+from protocols.secagg.proofs import Court, NotProven, Offence, Proof, Scene
 from protocols.secagg_plus import bindings as sparse
 from protocols.secagg_plus.degrees import graph_for
 from protocols.session import SessionParams
 from protocols.wire import Codec
 
-__all__ = ["NotProven", "Offence", "Proof", "Verdict", "check", "judge", "proof_from_bytes", "proof_to_bytes"]
+__all__ = ["NotProven", "Offence", "Proof", "check", "court_of", "judge", "proof_from_bytes", "proof_to_bytes"]
 
 _CODEC: Final = Codec(Proof)
 
@@ -46,7 +47,8 @@ def check(proof: Proof, consortium: Consortium) -> Verdict:
 
 def judge(proof: Proof, members: Mapping[PartyId, VerifyKey]) -> Verdict:
     """The same, for a session that is known to be of these members. Raises NotProven."""
-    return proof.verdict(court_of(proof.scene, members))
+    proof.verify(court_of(proof.scene, members))
+    return proof.verdict
 
 
 def court_of(scene: Scene, members: Mapping[PartyId, VerifyKey]) -> Court:

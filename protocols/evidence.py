@@ -30,7 +30,9 @@ class EvidenceRefused(ValueError):
 @dataclass(frozen=True, slots=True, order=True)
 class Dispute:
     """What `holder` has, or says it has, of a secret of `dealer` does not fit. One of the two is at fault, or whoever
-    carried it; which, is open."""
+    carried it; which, is open. Of shares that holds while at most half of the answers beyond t are lies: more liars can
+    make honest shares look wrong, though never a wrong secret right. Accountable sessions have no such bound.
+    """
 
     dealer: PartyId
     holder: PartyId

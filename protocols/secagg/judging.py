@@ -1,4 +1,4 @@
-"""The server's part in an accountable session: it checks what holders sign, and puts evidence together."""
+"""The server's part in an accountable session: it checks what holders sign, and puts proofs together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -7,13 +7,12 @@ from typing import ClassVar, Generic, TypeVar
 
 from mpc.keys import VerifyKey
 from protocols.errors import DropReason, PartyId
-from protocols.evidence import Dispute, Evidence
-from protocols.evidence import Verdict as RecordedVerdict
+from protocols.evidence import Dispute, Evidence, Verdict
 from protocols.machine import Outcome
 from protocols.messages import Round
 from protocols.secagg.collected import NOBODY, ServerState
 from protocols.secagg.neighbours import CompleteGraph, Graph
-from protocols.secagg.proofs import Proof, Verdict
+from protocols.secagg.proofs import Proof
 from protocols.secagg.testimony import founded
 from protocols.session import SessionParams, Variant
 from protocols.wire import PartySet
@@ -73,8 +72,8 @@ class Progress(Generic[R]):
             state.u1, state.u2, state.u3, state.u4, state.u5,
             foundation=self._foundation if state.u1 else b"",
             confirmations=dict(state.confirmations),
-            disputes=tuple(sorted(state.disputes)),
-            verdicts=tuple(RecordedVerdict(one.cheater, one.what.value) for one in self.verdicts),
+            disputes=tuple(sorted(state.disputes, key=lambda one: (one.dealer, one.holder))),
+            verdicts=self.verdicts,
         )  # fmt: skip
 
     @property
@@ -83,14 +82,14 @@ class Progress(Generic[R]):
         return founded(self._state.keys[client] for client in sorted(self._state.u1))
 
     @property
-    def proofs(self) -> tuple[Proof, ...]:
-        """Of an accountable session: for each verdict what proves it to somebody who was not there."""
-        return tuple(self._state.proofs)
-
-    @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """Who cheated, and how, in order of the party. None in a session that is not accountable."""
-        return tuple(sorted({one.claim for one in self._state.proofs}, key=lambda one: (one.cheater, one.what)))
+        return tuple(sorted({one.verdict for one in self._state.proofs}, key=lambda one: (one.cheater, one.reason)))
+
+    @property
+    def proofs(self) -> tuple[Proof, ...]:
+        """Of each verdict, for somebody who was not there. Shares are in them."""
+        return tuple(self._state.proofs)
 
     @property
     def u1(self) -> PartySet:

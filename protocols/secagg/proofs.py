@@ -1,7 +1,8 @@
 """Who cheated, and what proves it to somebody who was not there. [PROTOCOLS rule 6]
 
 Three things can be proven, each by what the cheater itself signed in an accountable session. `protocols/accounts.py`
-checks a piece of evidence against a consortium's file; the classes here say what follows from it.
+checks a proof against a consortium's file; the classes here say what makes one. Each has its `verdict`, and `verify`,
+which raises NotProven unless that follows.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from mpc.field import M31, FieldError, FieldVector
 from mpc.hashing import DIGEST_BYTES
 from mpc.keys import AgreementKey, AgreementSecret, BadSignature, KeyRefused, VerifyKey
 from protocols.errors import PartyId
+from protocols.evidence import Verdict
 from protocols.messages import AdvertiseKeys, Commitment, DroppedReveal, Reveal, Round, Share, Signature
 from protocols.secagg import bindings
 from protocols.secagg.shares import pack_share, unpack_shares
@@ -26,21 +28,15 @@ Key = Annotated[bytes, Size(32)]
 
 
 class Offence(StrEnum):
-    WRONG_SHARE = "wrong-share"  # it revealed another share than the one that it had accepted
-    WRONG_DEALING = "wrong-dealing"  # t of the shares that it vouched for do not give what it committed to
-    WRONG_SEED = "wrong-seed"  # it revealed another leaf seed than the one that follows from the lost party's key
+    """What somebody did, as the reason of a verdict."""
 
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """`cheater` did `what`, and nobody else can have made it look so."""
-
-    cheater: PartyId
-    what: Offence
+    WRONG_SHARE = "it revealed another share than the one that it had accepted"
+    WRONG_DEALING = "shares that it vouched for do not give what it committed to"
+    WRONG_SEED = "it revealed another leaf seed than the one that follows from the lost party's key"
 
 
 class NotProven(Exception):
-    """This evidence convicts nobody; the text says what does not hold."""
+    """This proof convicts nobody; the text says what does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +101,16 @@ class WrongShare:
     said: Said
 
     @property
-    def claim(self) -> Verdict:
+    def verdict(self) -> Verdict:
         return Verdict(self.said.holder, Offence.WRONG_SHARE)
 
-    def verdict(self, court: Court) -> Verdict:
+    def verify(self, court: Court) -> None:
         said = self.said
         said.verify(court, bindings.shared_digest(court.session, self.u2))
         if isinstance(said.reveal, DroppedReveal):
             raise NotProven("a leaf seed is no share")
         if share_digest(said.owner, said.holder, KINDS[type(said.reveal)], said.reveal.share) == said.accepted:
             raise NotProven(f"the share that party {said.holder} revealed is the one that it had accepted")
-        return self.claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +123,16 @@ class WrongSeed:
     mask_secret: Key = field(repr=False)
 
     @property
-    def claim(self) -> Verdict:
+    def verdict(self) -> Verdict:
         return Verdict(self.said.holder, Offence.WRONG_SEED)
 
-    def verdict(self, court: Court) -> Verdict:
+    def verify(self, court: Court) -> None:
         said, shared = self.said, bindings.shared_digest(court.session, self.u2)
         said.verify(court, shared)
         if not isinstance(said.reveal, DroppedReveal):
             raise NotProven("a share is no leaf seed")
         if self._leaf_seed(court, shared) == said.reveal.leaf_seed:
             raise NotProven(f"the leaf seed that party {said.holder} revealed is the right one")
-        return self.claim
 
     def _leaf_seed(self, court: Court, shared: bytes) -> bytes:
         lost, holder = self.said.owner, self.said.holder
@@ -193,10 +187,10 @@ class WrongDealing:
     openings: tuple[Opening, ...]
 
     @property
-    def claim(self) -> Verdict:
+    def verdict(self) -> Verdict:
         return Verdict(self.dealer, Offence.WRONG_DEALING)
 
-    def verdict(self, court: Court) -> Verdict:
+    def verify(self, court: Court) -> None:
         rows = self._vouched_for(court)
         try:
             limbs = shamir.reconstruct(rows, threshold=court.threshold, field=M31)
@@ -204,7 +198,6 @@ class WrongDealing:
             raise NotProven(str(exc)) from exc
         if commits_to(self.kind, limbs, court.session, self.dealer, self.commitment, court.u1[self.dealer].mask_key):
             raise NotProven(f"these shares rebuild what party {self.dealer} committed to")
-        return self.claim
 
     def _vouched_for(self, court: Court) -> dict[int, FieldVector]:
         """The shares by point, once it is certain that the dealer signed for each."""

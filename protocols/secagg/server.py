@@ -93,8 +93,8 @@ class Aggregator(Progress[R]):
         self._note(self._judge.wrong_dealing(dealer, kind, shares))
 
     def _note(self, proof: Proof) -> None:
-        """One piece for each verdict is enough."""
-        if proof.claim not in self.verdicts:
+        """One for each verdict is enough."""
+        if proof.verdict not in self.verdicts:
             self._state.proofs.append(proof)
 
     @classmethod

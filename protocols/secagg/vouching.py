@@ -70,7 +70,7 @@ def digests_of(dealer: PartyId, holder: PartyId, both: bytes) -> bytes:
 
 def dealt_leaf(dealer: PartyId, holder: PartyId, digests: bytes, bundle: bytes) -> bytes:
     """bundle: the digest of what is sealed."""
-    return quick_digest("dealt", dealer, holder, digests, bundle)
+    return merkle.leaf("dealt", dealer, holder, digests, bundle)
 
 
 def bundle_digest(bundle: bytes) -> bytes:
@@ -178,8 +178,8 @@ def reveals_in(message: UnmaskShares | FallbackShares) -> Mapping[PartyId, Revea
 def reveal_leaf(owner: PartyId, reveal: Reveal, accepted: bytes) -> bytes:
     """accepted: the digest of the share that its holder took from this owner; empty for a leaf seed."""
     if isinstance(reveal, DroppedReveal):
-        return quick_digest("reveal", owner, "leaf seed", reveal.leaf_seed, accepted)
-    return quick_digest("reveal", owner, KINDS[type(reveal)].value, reveal.share, accepted)
+        return merkle.leaf("reveal", owner, "leaf seed", reveal.leaf_seed, accepted)
+    return merkle.leaf("reveal", owner, KINDS[type(reveal)].value, reveal.share, accepted)
 
 
 def reveal_tree(message: UnmaskShares | FallbackShares, accepted: Mapping[PartyId, bytes]) -> MerkleTree:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -118,8 +119,10 @@ class LyingServer(Voice):
 
     def deliver(self, me: PartyId, u2: Parties) -> DeliverShares:
         bundles = {dealer: self.shares[dealer].bundles[me] for dealer in u2 - {me}}
-        vouchers = {dealer: self._vouchers(dealer)[me] for dealer in bundles if self.room.params.accountable}
-        return self.delivery(u2, bundles, vouchers)
+        delivery = self.delivery(u2, bundles)
+        if not self.room.params.accountable:
+            return delivery
+        return replace(delivery, vouchers={dealer: self._vouchers(dealer)[me] for dealer in bundles})
 
     def _vouchers(self, dealer: PartyId) -> Mapping[PartyId, Voucher]:
         return Dealing.of(self.shares[dealer], self.clients).vouchers(dealer)

@@ -11,11 +11,12 @@ from conversation import Talk
 from mpc.keys import good_signatures_remembered
 from protocols.accounts import check, proof_from_bytes, proof_to_bytes
 from protocols.errors import SERVER, AbortReason, DropReason, PartyId, PeerMisbehaved
+from protocols.evidence import Verdict
 from protocols.machine import Aborted
 from protocols.messages import Invitation, Round
 from protocols.roster import ConsortiumError
 from protocols.secagg import Dispute, Server, vouching
-from protocols.secagg.proofs import Offence, Verdict
+from protocols.secagg.proofs import Offence
 from protocols.session import Variant
 
 CHEATER, TARGET, LOST = PartyId(1), PartyId(2), PartyId(4)
@@ -30,11 +31,8 @@ def _checked_once() -> Iterator[None]:
 
 
 def require_proven(talk: Talk, room: AccountableRoom, *verdicts: Verdict) -> None:
-    """Exactly these, each by evidence that stands before the consortium's file after it went through bytes."""
-    assert talk.server.verdicts == verdicts
-    assert [(one.cheater, one.reason) for one in talk.server.evidence.verdicts] == [
-        (one.cheater, one.what) for one in verdicts
-    ]
+    """Exactly these, each by a proof that stands before the consortium's file after it went through bytes."""
+    assert talk.server.verdicts == talk.server.evidence.verdicts == verdicts
     shown = [proof_from_bytes(proof_to_bytes(one)) for one in talk.server.proofs]
     assert {check(one, room.consortium) for one in shown} == set(verdicts)
     assert len(shown) == len(verdicts)
@@ -137,7 +135,7 @@ def test_who_does_not_sign_beside_what_it_accepted_is_refused_as_if_it_were_sile
     assert talk.server.dropped[CHEATER] == (Round.UNMASK, DropReason.BAD_SIGNATURE)
 
 
-def test_verdicts_and_their_evidence_outlive_the_servers_process() -> None:
+def test_verdicts_and_their_proofs_outlive_the_servers_process() -> None:
     room = AccountableRoom()
     talk = held(room, {CHEATER: Plan(Cheat.REVEALS_WRONG_SHARE, TARGET)})
     again = Server.restore(talk.server.snapshot(), identity=room.identities[SERVER])

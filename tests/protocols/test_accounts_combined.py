@@ -13,9 +13,10 @@ from sessions import bounded
 from mpc.keys import good_signatures_remembered
 from protocols.accounts import check
 from protocols.errors import PartyId
+from protocols.evidence import Verdict
 from protocols.machine import Finished
 from protocols.messages import Round
-from protocols.secagg.proofs import Offence, Verdict
+from protocols.secagg.proofs import Offence
 
 CHEATER, ONE_LOST = PartyId(1), {4: Round.MASKED_INPUT}
 PAIRS = [(PartyId(0), PartyId(4)), (PartyId(1), PartyId(3)), (PartyId(0), PartyId(1))]

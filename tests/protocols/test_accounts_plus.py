@@ -1,4 +1,4 @@
-"""Accountable sessions over a sparse graph: the same dealers, holders and evidence; the roster is a tree there."""
+"""Accountable sessions over a sparse graph: the same dealers, holders and proofs; the roster is a tree there."""
 
 from collections.abc import Iterator
 
@@ -8,9 +8,10 @@ from cheats import AccountablePlusRoom, Cheat, Plan, held, require_exact
 from mpc.keys import good_signatures_remembered
 from protocols.accounts import NotProven, check, judge, proof_from_bytes, proof_to_bytes
 from protocols.errors import AbortReason, DropReason, PartyId
+from protocols.evidence import Verdict
 from protocols.machine import Aborted
 from protocols.secagg import Dispute
-from protocols.secagg.proofs import Offence, Verdict
+from protocols.secagg.proofs import Offence
 from protocols.secagg_plus.degrees import graph_for
 from protocols.secagg_plus.messages import CODEC, Round
 

@@ -1,4 +1,4 @@
-"""Proof before somebody who was not there: it convicts the one that it names, and no honest party, however it is
+"""Proofs before somebody who was not there: they convict the one that they name, and no honest party, however they are
 put together from what anybody ever said.
 """
 
@@ -48,16 +48,16 @@ def convicting(cheat: Cheat, target: PartyId, lost: bool) -> tuple[AccountableRo
     return room, found
 
 
-KINDS_OF_EVIDENCE = [
+KINDS_OF_PROOF = [
     (Cheat.DEALS_BAD_SELF_SHARE, TARGET, False),
     (Cheat.REVEALS_WRONG_SHARE, TARGET, False),
     (Cheat.REVEALS_WRONG_SEED, LOST, True),
 ]
-every_kind = pytest.mark.parametrize("kind", KINDS_OF_EVIDENCE, ids=[str(one[0].name) for one in KINDS_OF_EVIDENCE])
+every_kind = pytest.mark.parametrize("kind", KINDS_OF_PROOF, ids=[str(one[0].name) for one in KINDS_OF_PROOF])
 
 
 @every_kind
-def test_evidence_is_of_one_consortium_in_one_version(kind: tuple[Cheat, PartyId, bool]) -> None:
+def test_a_proof_is_of_one_consortium_in_one_version(kind: tuple[Cheat, PartyId, bool]) -> None:
     room, found = convicting(*kind)
     for other in (replace(room.consortium, version=2), replace(room.consortium, name="others")):
         with pytest.raises(NotProven, match="was not one of"):
@@ -65,7 +65,7 @@ def test_evidence_is_of_one_consortium_in_one_version(kind: tuple[Cheat, PartyId
 
 
 @every_kind
-def test_evidence_convicts_no_other_identity(kind: tuple[Cheat, PartyId, bool]) -> None:
+def test_a_proof_convicts_no_other_identity(kind: tuple[Cheat, PartyId, bool]) -> None:
     room, found = convicting(*kind)
     members = dict(room.terms.members)
     with pytest.raises(NotProven):
@@ -75,7 +75,7 @@ def test_evidence_convicts_no_other_identity(kind: tuple[Cheat, PartyId, bool]) 
 
 
 @every_kind
-def test_evidence_with_a_byte_changed_proves_nothing(kind: tuple[Cheat, PartyId, bool]) -> None:
+def test_a_proof_with_a_byte_changed_proves_nothing(kind: tuple[Cheat, PartyId, bool]) -> None:
     room, found = convicting(*kind)
     data = proof_to_bytes(found)
     for at in range(0, len(data), 5):
@@ -84,14 +84,14 @@ def test_evidence_with_a_byte_changed_proves_nothing(kind: tuple[Cheat, PartyId,
             check(proof_from_bytes(changed), room.consortium)
 
 
-def test_a_session_that_is_not_accountable_gives_no_evidence() -> None:
-    room, found = convicting(*KINDS_OF_EVIDENCE[1])
+def test_a_session_that_is_not_accountable_gives_no_proof() -> None:
+    room, found = convicting(*KINDS_OF_PROOF[1])
     plain = replace(found, scene=replace(found.scene, params=replace(room.params, accountable=False)))
     with pytest.raises(NotProven, match="no accountable session"):
         judge(plain, room.terms.members)
 
 
-def test_evidence_shows_no_share_but_those_that_it_is_about() -> None:
+def test_a_proof_shows_no_share_but_those_that_it_is_about() -> None:
     room = AccountableRoom(length=2)
     plans = {CHEATER: Plan(Cheat.REVEALS_WRONG_SHARE, TARGET), LOST: Plan(Cheat.DEALS_BAD_SELF_SHARE, TARGET)}
     of_share, of_dealing = map(proof_to_bytes, held(room, plans).server.proofs)
@@ -241,7 +241,7 @@ def convicted_holders(sceneries: list[Scenery]) -> list[Proof]:
 
 def stands(proof: Proof, court: Court) -> bool:
     try:
-        proof.verdict(court)
+        proof.verify(court)
     except NotProven:
         return False
     return True
@@ -339,7 +339,7 @@ def test_no_honest_dealer_is_convicted_by_any_shares_however_they_are_put_togeth
 
 
 def test_fewer_or_more_shares_than_t_or_one_twice_convict_no_dealer() -> None:
-    room, found = convicting(*KINDS_OF_EVIDENCE[0])
+    room, found = convicting(*KINDS_OF_PROOF[0])
     first, *others = found.openings
     for openings in ((), (first, *others[:-1]), (first, first, *others[1:]), (first, *others, others[-1])):
         with pytest.raises(NotProven):
@@ -347,6 +347,6 @@ def test_fewer_or_more_shares_than_t_or_one_twice_convict_no_dealer() -> None:
 
 
 def test_shares_of_a_dealing_that_fits_convict_no_dealer_of_the_other_kind() -> None:
-    room, found = convicting(*KINDS_OF_EVIDENCE[0])
+    room, found = convicting(*KINDS_OF_PROOF[0])
     with pytest.raises(NotProven):
         check(replace(found, kind=Secret.MASK), room.consortium)

@@ -97,9 +97,8 @@ def _spoilt(room: Cast, dealer: Client, true: ShareKeys) -> ShareKeys:
     key = bindings.sealing_key(state.channels[_HOLDER], session, me, _HOLDER)
     shares = open_sealed(key, true.bundles[_HOLDER], session, me, _HOLDER)
     bundles = {**true.bundles, _HOLDER: seal(key, _off_by_one(shares), session, me, _HOLDER)}
-    signature = bindings.sign_shares(
-        room.identities[me], session, me, true.commitment, bindings.bundles_digest(bundles)
-    )
+    dealt = bindings.bundles_digest(bundles)
+    signature = bindings.sign_shares(room.identities[me], session, me, true.commitment, dealt)
     return replace(true, bundles=bundles, signature=signature)
 
 
