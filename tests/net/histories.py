@@ -30,6 +30,7 @@ from net.partaking import Partaking
 from net.party_journal import PartyJournal
 from net.store import write_keys
 from net.tasks import open_crew
+from net.witness import Witness
 from net.workload import Held
 from protocols.errors import PartyId
 from protocols.messages import CODEC, AdvertiseKeys, Confirm, MaskedInput, ShareKeys, UnmaskShares
@@ -114,7 +115,9 @@ class Bank:
         journal = PartyJournal(self.folder / JOURNAL, self._member.keys.identity, answered.keep)
         send, inbox = trio.open_memory_channel[Any](1)
         hooks = Hooks(ignore, ignore)
-        partaking = Partaking(self._member, Client, workload, answered, journal, hooks, send, abandon_training=False)
+        member = self._member
+        witness = Witness(self.folder / "bank.model", member.consortium, member.me, ignore)
+        partaking = Partaking(member, Client, workload, answered, journal, witness, hooks, send, abandon_training=False)
         self.writes.seen.clear()
         try:
             async with open_crew() as crew:
