@@ -9,7 +9,7 @@ import pytest
 import trio
 from powers import initial
 
-from net.control import Finished, Reason, Records, Refused, Task, WantRecords, Welcome
+from net.control import RUN_BYTES, Finished, Reason, Records, Refused, Task, WantRecords, Welcome
 from net.errors import TooFewParties
 from net.events import Happened
 from net.framing import Kind
@@ -429,7 +429,7 @@ async def test_a_task_waits_for_the_records_that_it_builds_on(scripted):
 
     async def script(peer):
         peer.say(Records(2, second.digest))
-        peer.say(Task(1, 3, payload))
+        peer.say(Task(1, 3, payload, bytes(RUN_BYTES)))
         assert await said(peer) == WantRecords(1)
         peer.post(Kind.RECORD, second.to_bytes())
         assert type(await said(peer)).__name__ == "Ready"
@@ -450,7 +450,7 @@ async def test_a_chain_that_cannot_be_ours_is_declined_at_the_task(scripted, num
 
     async def script(peer):
         peer.say(Records(number, digest))
-        peer.say(Task(1, 3, payload))
+        peer.say(Task(1, 3, payload, bytes(RUN_BYTES)))
         refused = await said(peer, Refused)
         assert refused.reason is Reason.OTHER_RECORDS
         assert why in refused.text
@@ -466,7 +466,7 @@ async def test_a_chain_whose_next_record_is_a_lie_is_declined_at_the_task(script
     async def script(peer):
         for again in range(2):
             peer.say(Records(2, second.digest))
-            peer.say(Task(1 + again, 3, payload))
+            peer.say(Task(1 + again, 3, payload, bytes(RUN_BYTES)))
             if not again:
                 assert await said(peer) == WantRecords(1)
                 peer.post(Kind.RECORD, replace(second, fl_round=8).to_bytes())
