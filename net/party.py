@@ -250,7 +250,7 @@ class _Conversation:
     async def _first_frame(self) -> Frame | None:
         """None when the connection is over, or this process was asked to end. Raises NotAdmitted."""
         try:
-            with trio.fail_after(HANDSHAKE_PATIENCE):
+            with trio.fail_after(HANDSHAKE_PATIENCE), suppress(Truncated):
                 async with open_crew() as crew:
                     crew.start_soon(cancel_when, self._party.stop, crew.cancel_scope)
                     return await self._peer.receive()
