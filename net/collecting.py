@@ -12,7 +12,7 @@ from net.control import Grant, Offer, Over
 from net.framing import Kind
 from net.hall import Event, Hall, Joined, Left, Said, Sent, Stalled
 from net.peer import Peer, in_frame, in_session
-from net.policy import SLOWEST_UPLOAD, STALL, Policy, RoundPolicy, Waiting, gather
+from net.policy import SLOWEST_UPLOAD, STALL, Policy, RoundPolicy, Waiting, gather, stall_in
 from net.tasks import open_crew
 from net.workload import WorkloadRefused
 from protocols.errors import AbortReason, DropReason, PartyId, PeerMisbehaved, WireError
@@ -91,6 +91,7 @@ class Collecting:
         self._limits = limits
         self._settle = settle
         self._uploads = Uploads()
+        self._stall = STALL
         self._settled = False
 
     async def run(self, policy: Policy) -> Outcome:
@@ -123,7 +124,7 @@ class Collecting:
         return machine.outcome
 
     async def _gather(self, policy: RoundPolicy) -> None:
-        machine, asked = self._machine, self._machine.waiting_for
+        machine, asked, self._stall = self._machine, self._machine.waiting_for, stall_in(policy)
         waiting, opened = Waiting(policy, len(asked)), trio.current_time()
 
         def settled() -> bool:
@@ -208,10 +209,11 @@ class Collecting:
 
     async def _watch(self, party: PartyId, peer: Peer, turn: Turn) -> None:
         """Two that stand still, or send a byte now and then, must not keep all others from uploading."""
-        finish_by = trio.current_time() + STALL + turn.size / SLOWEST_UPLOAD
+        stall = self._stall
+        finish_by = trio.current_time() + stall + turn.size / SLOWEST_UPLOAD
         while self._uploading(party, turn):
             before = peer.deframer.arrived(Kind.UPLOAD)
-            await trio.sleep(STALL)
+            await trio.sleep(stall)
             if peer.deframer.arrived(Kind.UPLOAD) == before or trio.current_time() > finish_by:
                 await self._hall.report(Stalled(party, turn))
 

@@ -12,7 +12,7 @@ from protocols.deadlines import Policy, RoundPolicy, Waiting
 __all__ = ["ASSEMBLE", "Backoff", "Policy", "RoundPolicy", "Waiting", "gather"]
 
 HANDSHAKE_PATIENCE: Final = 30.0  # seconds from an accepted connection to its hello
-STALL: Final = 15.0  # seconds without a byte after which an upload loses its place to one that waits
+STALL: Final = 15.0  # seconds without a byte after which an upload loses its place to one that waits, at most
 SLOWEST_UPLOAD: Final = 64 * 1024  # bytes a second that an upload must average while others wait for its place
 STOPPING_PATIENCE: Final = 300.0  # seconds that a session may still take once its party was asked to end
 KEEPALIVE_IDLE: Final = 60  # seconds of silence before a connection is probed
@@ -51,6 +51,11 @@ async def gather(
             return False
         await handle(item)
     return True
+
+
+def stall_in(policy: RoundPolicy) -> float:
+    """STALL, or less where the round is short: several that stand still, one after another, must not use it up."""
+    return min(STALL, policy.patience / 4)
 
 
 @dataclass(slots=True)
