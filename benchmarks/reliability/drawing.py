@@ -29,7 +29,7 @@ _WEIGHTS: Final[Mapping[Action, int]] = {
     Action.KILL: 3, Action.KILL_OTHER: 1,
 }  # fmt: skip
 
-_STALLS: Final = (0.3, 0.3, 1.0, 1.0, 6.0)  # seconds; the last is longer than a round's patience
+_STALLS: Final = (0.2, 0.2, 0.6, 0.6, 8.0)  # seconds; the last is longer than a round's patience
 
 # bytes of one session over one connection; only how evenly faults are spread depends on them
 _SESSION: Final[Mapping[str, Mapping[Way, int]]] = {

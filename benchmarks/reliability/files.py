@@ -25,7 +25,7 @@ from protocols.roster import Card, Consortium
 
 LOOPBACK: Final = "127.0.0.1"
 COORDINATOR: Final = "coordinator"
-PATIENCE: Final = 4.0  # seconds of a round: a stall that is longer loses a party
+PATIENCE: Final = 6.0  # seconds of a round: a stall that is longer loses a party
 ASSEMBLING: Final = 10.0  # seconds for those who are connected to be ready, and for all to come at the start
 ATTEMPTS: Final = 4
 SEEKING: Final = 60.0  # seconds that a party looks for its coordinator, or for enough peers

@@ -127,4 +127,4 @@ def ends(link: Link) -> Places:
 HARMLESS = frozenset({Action.DELAY, Action.REPLAY})
 """After these nobody may be missing from a sum."""
 
-LOSING_STALL = 2.0  # seconds: half of a round's patience; a shorter one loses nobody either
+LOSING_STALL = 1.2  # seconds; an upload may stand still for a quarter of a round's 6. A shorter stall loses nobody

@@ -66,6 +66,14 @@ async def test_a_connection_may_break_between_any_two_records_of_the_greeting(tm
     assert story.models[None][-1] == [0, 1, 2, 3, 4]
 
 
+async def test_two_uploads_that_stand_still_cost_the_others_nothing(tmp_path):
+    """Found with this proxy: both places to upload were taken for longer than the round's patience."""
+    story, verdict = await trained("secagg active 7 0 2 1 2: 0 up@2300 stall 8; 1 up@2300 stall 8", tmp_path)
+    assert len(story.strikes) == 2
+    assert verdict.clean, verdict.odd
+    assert story.models[None] == [[2, 3, 4, 5, 6], [0, 1, 2, 3, 4, 5, 6]]
+
+
 class Stopped(crew.Crew):
     """The first fault stops the coordinator's process, which then does nothing, and does not end."""
 

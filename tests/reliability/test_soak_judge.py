@@ -78,7 +78,7 @@ def test_who_is_left_out_without_a_fault_is_odd_and_with_one_is_not():
     assert [one.touched for one in verdict.sessions] == [False, True, False]
 
 
-@pytest.mark.parametrize("text", ["3 up@5 replay", "3 up@5 delay 0.05", "3 up@5 stall 1", "2 up@5 cut", "2 up@5 kill"])
+@pytest.mark.parametrize("text", ["3 up@5 replay", "3 up@5 delay 0.05", "3 up@5 stall 0.6", "2 up@5 cut", "2 up@5 kill"])
 def test_a_fault_that_may_not_cost_a_party_its_place_excuses_nobody(text):
     sessions = (session(1, 1), session(2, 2, ALL - {3}), session(3, 3))
     assert found(training(*sessions, strikes=[struck(text, 2.2)]))[2]
