@@ -206,7 +206,8 @@ class Crew:
             await self._until_first(everybody)
         else:
             await self._until({None})
-        for who in await self._until(everybody, LAST_WORDS):
+        failed = not self._setting.is_mesh and self._processes[None].exitcode != 0
+        for who in await self._until(everybody, 0 if failed else LAST_WORDS):
             self._asked.add(who)
             self._processes[who].terminate()
         for who in await self._until(everybody, LAST_WORDS):

@@ -15,7 +15,7 @@ refusal (`summed-before`) excuses it from the step's next sessions: the ledger d
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from benchmarks.reliability.child import BROKE_DOWN
 from benchmarks.reliability.excuses import Excuses, Held
@@ -26,6 +26,9 @@ from protocols.errors import DropReason
 from protocols.families import family_of
 
 F = TypeVar("F")
+
+_OPENED: Final = {"secagg": "unmask", "secagg+": "unmask", "lightsecagg": "confirm", "committee": "contribute"}
+"""Protocol -> the stage from which on a party's ledger counts the sum of a step as opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +140,10 @@ class _Judge:
         return event.what == Happened.ABORTED and DropReason.SUMMED_BEFORE.value in event.text
 
     def _answered_before(self, who: int, one: Reported) -> bool:
-        family = family_of(self._setting.protocol, self._setting.rounds_per_epoch)
-        stages = [stage.value for stage in family.stages(self._setting.variant)]
-        revealing = stages[stages.index(family.input_stage.value) + 1 :]
+        stages = [stage.value for stage in family_of(self._setting.protocol).stages(self._setting.variant)]
+        opening = stages[stages.index(_OPENED[self._setting.protocol]) :]
         return any(
-            sender == who and sent.fl_round == one.fl_round and sent.at < one.begin and sent.stage in revealing
+            sender == who and sent.fl_round == one.fl_round and sent.at < one.begin and sent.stage in opening
             for sender, sent in self._all(Sent)
         )
 
