@@ -12,19 +12,23 @@ from typing import Any
 
 import trio
 
+from benchmarks.reliability.crowd import run_crowd
 from benchmarks.reliability.faults import Setting
 from benchmarks.reliability.files import Folder
-from benchmarks.reliability.story import Fact, Failed, Happening, Listening, Reported, Sent, Summed
+from benchmarks.reliability.story import Fact, Failed, Happening, Listening, Reported, Sent, Summed, Told
 from benchmarks.reliability.training import Naming, initial
-from net.config import load_coordinator, load_party
+from net.config import Address, load_coordinator, load_party
 from net.coordinator import run_coordinator
 from net.errors import NetError
-from net.events import PartyEvent, ignore
+from net.events import Happened, PartyEvent, ignore
 from net.party import run_party
 from net.report import SessionReport
 from protocols.errors import PartyId
 
 LENGTH = 50
+
+CROWD = -1
+"""The place under which many parties in one process keep their log."""
 
 Tell = Callable[[Fact], None]
 
@@ -54,6 +58,19 @@ def take_part(folder: Folder, setting: Setting, place: int, out: Connection) -> 
         on_report=partial(_report, tell),
     )
     _run(folder, place, tell, run)
+
+
+def take_parts(folder: Folder, setting: Setting, where: Address, patience: float, out: Connection) -> None:
+    """All parties in this one process. Told: of each that it is connected, and what went wrong."""
+
+    def on_event(place: int, event: PartyEvent) -> None:
+        if event.what in _WORTH_TELLING:
+            out.send(Told(place, Happening(time.monotonic(), event.what.value, event.fl_round, event.text)))
+
+    _run(folder, CROWD, out.send, partial(run_crowd, folder, setting, where, LENGTH, patience, on_event))
+
+
+_WORTH_TELLING = frozenset({Happened.CONNECTED, Happened.TURNED_AWAY, Happened.LOST, Happened.ABORTED})
 
 
 def _run(folder: Folder, place: int | None, tell: Tell, main: Callable[[], Any]) -> None:

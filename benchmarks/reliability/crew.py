@@ -4,10 +4,9 @@ import os
 import signal
 import time
 from contextlib import suppress
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -24,14 +23,11 @@ from benchmarks.reliability.files import (
     write_party,
 )
 from benchmarks.reliability.proxy import Proxy, Struck
+from benchmarks.reliability.spawning import ended, heard, launch
 from benchmarks.reliability.story import Ended, Fact, Listening, Reported, Story, Told, name
 from benchmarks.reliability.training import sums_in
 from net.config import Address, MeshConfig
 from veilsum.demo.files import free_addresses
-
-CONTEXT: Final = get_context("forkserver")
-"""Each process is one of its own; forked from one that has loaded the modules, which takes a second otherwise."""
-CONTEXT.set_forkserver_preload([child.__name__])
 
 LAST_WORDS: Final = 12.0  # seconds for the others to end after the coordinator, or after they were asked to
 
@@ -110,14 +106,11 @@ class Crew:
         return {place: mesh_place(own[place], peers) for place, peers in called.items()}
 
     async def _launch(self, who: int | None) -> None:
-        incoming, outgoing = CONTEXT.Pipe(duplex=False)
-        common: tuple[Any, ...] = (self._folder, self._setting)
+        common = (self._folder, self._setting)
         if who is None:
-            process = CONTEXT.Process(target=child.coordinate, args=(*common, outgoing))
+            process, incoming = launch(child.coordinate, *common)
         else:
-            process = CONTEXT.Process(target=child.take_part, args=(*common, who, outgoing))
-        process.start()
-        outgoing.close()
+            process, incoming = launch(child.take_part, *common, who)
         self._processes[who], self._heard[who] = process, time.monotonic()
         await self._nursery.start(self._listen, who, process, incoming)
 
@@ -127,18 +120,13 @@ class Crew:
         """To what it tells, until it ends. Started: it is there to be called."""
         if who is not None:
             task_status.started()
-        with suppress(EOFError), incoming:
-            while True:
-                await trio.lowlevel.wait_readable(incoming.fileno())
-                fact: Fact = incoming.recv()
-                if isinstance(fact, Listening):
-                    for proxy in self._proxies.values():
-                        proxy.upstream = Address(LOOPBACK, fact.port)
-                    task_status.started()
-                await self._note(who, fact)
-        await trio.lowlevel.wait_readable(process.sentinel)
-        process.join()
-        await self._ended(who, process)
+        async for fact in heard(incoming):
+            if isinstance(fact, Listening):
+                for proxy in self._proxies.values():
+                    proxy.upstream = Address(LOOPBACK, fact.port)
+                task_status.started()
+            await self._note(who, fact)
+        await self._ended(who, await ended(process))
 
     async def _note(self, who: int | None, fact: Fact) -> None:
         self._story.told.append(Told(who, fact))
@@ -147,10 +135,9 @@ class Crew:
         async with self._changed:
             self._changed.notify_all()
 
-    async def _ended(self, who: int | None, process: BaseProcess) -> None:
-        assert process.exitcode is not None
-        await self._note(who, Ended(time.monotonic(), process.exitcode, who in self._asked))
-        if who in self._killed and process.exitcode == -signal.SIGKILL and not self._over:
+    async def _ended(self, who: int | None, status: int) -> None:
+        await self._note(who, Ended(time.monotonic(), status, who in self._asked))
+        if who in self._killed and status == -signal.SIGKILL and not self._over:
             self._killed.discard(who)
             await self._launch(who)
 
@@ -174,9 +161,9 @@ class Crew:
         patience = deadline(self._setting)
         while True:
             await trio.sleep(1)
-            for who, heard in self._heard.items():
+            for who, last in self._heard.items():
                 leads = self._setting.is_mesh or who is None
-                if leads and self._runs(who) and time.monotonic() - heard > patience:
+                if leads and self._runs(who) and time.monotonic() - last > patience:
                     await self._hangs(who, f"no session ended within {patience:g} s")
 
     async def _hangs(self, who: int | None, text: str) -> None:
