@@ -5,13 +5,16 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any
 
 import trio
 
+from benchmarks.reliability.attacks import ATTACKS, Attacker
+from benchmarks.reliability.attacks import attack as run_attack
 from benchmarks.reliability.crowd import run_crowd
 from benchmarks.reliability.faults import Setting
 from benchmarks.reliability.files import Folder
@@ -25,10 +28,10 @@ from net.party import run_party
 from net.report import SessionReport
 from protocols.errors import PartyId
 
-LENGTH = 50
-
 CROWD = -1
 """The place under which many parties in one process keep their log."""
+
+ATTACKER = -2
 
 Tell = Callable[[Fact], None]
 
@@ -38,7 +41,7 @@ def coordinate(folder: Folder, setting: Setting, out: Connection) -> None:
     run = partial(
         run_coordinator,
         load_coordinator(folder.file(None)),
-        Naming(setting.banks, LENGTH, partial(_summed, tell)),
+        Naming(setting, partial(_summed, tell)),
         initial(setting.steps),
         on_report=partial(_report, tell),
         on_listening=lambda host, port: tell(Listening(port)),
@@ -51,7 +54,7 @@ def take_part(folder: Folder, setting: Setting, place: int, out: Connection) -> 
     run = partial(
         run_party,
         load_party(folder.file(place)),
-        Naming(setting.banks, LENGTH, partial(_summed, tell), place),
+        Naming(setting, partial(_summed, tell), place),
         initial(setting.steps),
         before_send=ignore if setting.is_mesh else partial(_sent, tell),  # a mesh waits for its writers to tell it
         on_event=partial(_happened, tell),
@@ -60,14 +63,27 @@ def take_part(folder: Folder, setting: Setting, place: int, out: Connection) -> 
     _run(folder, place, tell, run)
 
 
-def take_parts(folder: Folder, setting: Setting, where: Address, patience: float, out: Connection) -> None:
-    """All parties in this one process. Told: of each that it is connected, and what went wrong."""
+def take_parts(
+    folder: Folder, setting: Setting, places: Sequence[int], where: Address, patience: float, out: Connection
+) -> None:
+    """These parties in this one process. Told: of each that it is connected, and what went wrong."""
 
     def on_event(place: int, event: PartyEvent) -> None:
         if event.what in _WORTH_TELLING:
             out.send(Told(place, Happening(time.monotonic(), event.what.value, event.fl_round, event.text)))
 
-    _run(folder, CROWD, out.send, partial(run_crowd, folder, setting, where, LENGTH, patience, on_event))
+    _run(folder, CROWD, out.send, partial(run_crowd, folder, setting, places, where, patience, on_event))
+
+
+def attack(folder: Folder, setting: Setting, where: Address, name: str, seed: int, out: Connection) -> None:
+    """Until it is killed. Told: how many connections it has begun, at each."""
+    begun = count(1)
+
+    async def main() -> None:
+        attacker = Attacker(folder, setting, where, seed)
+        await run_attack(attacker, ATTACKS[name], lambda: out.send(next(begun)))
+
+    _run(folder, ATTACKER, out.send, main)
 
 
 _WORTH_TELLING = frozenset({Happened.CONNECTED, Happened.TURNED_AWAY, Happened.LOST, Happened.ABORTED})

@@ -1,16 +1,16 @@
 """Many parties in one process, each with its own identity, its own TLS connection and its own machine."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import trio
 
 import net.membership
 from benchmarks.reliability.faults import Setting
-from benchmarks.reliability.files import Folder
+from benchmarks.reliability.files import Folder, party_config
 from benchmarks.reliability.training import Naming, initial
-from net.config import Address, PartyConfig, PartyTerms
+from net.config import Address, load_consortium
 from net.events import PartyEvent, ignore
 from net.party import run_party
 
@@ -19,20 +19,13 @@ OnEvent = Callable[[int, PartyEvent], None]
 
 
 async def run_crowd(
-    folder: Folder, setting: Setting, where: Address, length: int, patience: float, on_event: OnEvent
+    folder: Folder, setting: Setting, places: Iterable[int], where: Address, patience: float, on_event: OnEvent
 ) -> None:
     """Until all have ended. The consortium's file is read once for all of them: that is not what is measured."""
-    net.membership.load_consortium = functools.cache(net.membership.load_consortium)
+    net.membership.load_consortium = functools.cache(load_consortium)  # type: ignore[attr-defined]
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        for place in range(setting.banks):
-            config = PartyConfig(
-                consortium=folder.consortium,
-                identity=folder.key(place),
-                payload=folder.payload(place),
-                terms=PartyTerms(setting.colluding, variant=setting.variant),
-                address=where,
-                patience=patience,
-            )
+        for place in places:
+            config = party_config(folder, setting, place, where, patience)
             run = partial(run_party, on_event=partial(on_event, place), stop=stop)
-            nursery.start_soon(run, config, Naming(setting.banks, length, ignore, place), initial(setting.steps))
+            nursery.start_soon(run, config, Naming(setting, ignore, place), initial(setting.steps))

@@ -7,7 +7,7 @@ up to them, so the same plan strikes the same bytes and not always the same mess
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 from protocols.session import Variant
 
@@ -28,7 +28,10 @@ class Action(StrEnum):
     KILL_OTHER = "kill-other"  # for the one that it called
 
 
-TIMED = frozenset({Action.STALL, Action.DELAY})
+LENGTH: Final = 50
+"""Elements of an input where nothing else is said."""
+
+TIMED: Final = frozenset({Action.STALL, Action.DELAY})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -89,7 +92,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Who trains, under which protocol. steps: sums that the training is made of."""
+    """Who trains, under which protocol. steps: sums that the training is made of. length: elements of an input."""
 
     protocol: str
     variant: Variant
@@ -98,6 +101,7 @@ class Setting:
     losses: int
     rounds_per_epoch: int
     steps: int
+    length: int = LENGTH
 
     @property
     def is_mesh(self) -> bool:
@@ -120,7 +124,8 @@ class Setting:
 
     def __str__(self) -> str:
         numbers = f"{self.banks} {self.colluding} {self.losses} {self.rounds_per_epoch} {self.steps}"
-        return f"{self.protocol} {self.variant} {numbers}"
+        length = "" if self.length == LENGTH else f" {self.length}"
+        return f"{self.protocol} {self.variant} {numbers}{length}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -132,7 +137,7 @@ class Setting:
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
     """One line: `secagg active 5 1 1 1 30: 3 up@4711 cut; 0#2 down@120 stall 8`. The numbers before the colon: banks,
-    colluding, losses, rounds an epoch, steps.
+    colluding, losses, rounds an epoch, steps, and the elements of an input where these are not 50.
     """
 
     setting: Setting

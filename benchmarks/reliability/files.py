@@ -91,16 +91,23 @@ def write_coordinator(folder: Folder, policy: Policy) -> None:
     folder.file(None).write_text(dump_coordinator(config, folder.path), encoding="utf-8")
 
 
-def write_party(folder: Folder, setting: Setting, place: int, where: Address | MeshConfig) -> None:
-    config = PartyConfig(
+def party_config(
+    folder: Folder, setting: Setting, place: int, where: Address | MeshConfig, patience: float = SEEKING
+) -> PartyConfig:
+    """patience: seconds for which it looks for the others."""
+    return PartyConfig(
         consortium=folder.consortium,
         identity=folder.key(place),
         payload=folder.payload(place),
         address=where if isinstance(where, Address) else None,
         mesh=where if isinstance(where, MeshConfig) else None,
         terms=PartyTerms(max_colluding=setting.colluding, variant=setting.variant),
-        patience=SEEKING,
+        patience=patience,
     )
+
+
+def write_party(folder: Folder, setting: Setting, place: int, where: Address | MeshConfig) -> None:
+    config = party_config(folder, setting, place, where)
     folder.file(place).write_text(dump_party(config, folder.path), encoding="utf-8")
 
 

@@ -7,7 +7,7 @@ process, each with its own identity, TLS connection and machine, so that the sec
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -69,12 +69,14 @@ async def load(parties: int) -> Load:
             coordinator.join()
 
 
-async def _measure(folder: Folder, setting: Setting, pid: int, facts: AsyncIterator[Any]) -> Load:
+async def _measure(folder: Folder, setting: Setting, pid: int, facts: AsyncGenerator[Any, None]) -> Load:
     listening = await anext(facts)
     assert isinstance(listening, Listening)
     idle = usage(pid)
     os.kill(pid, signal.SIGSTOP)  # so that all are there when it looks
-    crowd, calls = launch(child.take_parts, folder, setting, Address(LOOPBACK, listening.port), PATIENCE)
+    crowd, calls = launch(
+        child.take_parts, folder, setting, range(setting.banks), Address(LOOPBACK, listening.port), PATIENCE
+    )
     try:
         while _callers(listening.port) < setting.banks:
             await trio.sleep(LOOK)

@@ -1,6 +1,6 @@
 """Processes of their own, and what they tell."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -25,7 +25,7 @@ def launch(main: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Con
     return process, incoming
 
 
-async def heard(incoming: Connection) -> AsyncIterator[Any]:
+async def heard(incoming: Connection) -> AsyncGenerator[Any, None]:
     """Until the other end is closed, when its process ends at the latest."""
     with suppress(EOFError), incoming:
         while True:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Final
 
+from benchmarks.reliability.faults import Setting
 from mpc.field import FieldVector, PrimeField
 from protocols.errors import PartyId
 from protocols.machine import Aggregate
@@ -32,9 +33,9 @@ class Naming:
     A wrong sum does not end the training: it is to be seen, and counted.
     """
 
-    def __init__(self, parties: int, length: int, on_sum: OnSum, place: int | None = None) -> None:
-        self._oracle = Oracle(FIELD, length, parties)
-        self._length = length
+    def __init__(self, setting: Setting, on_sum: OnSum, place: int | None = None) -> None:
+        self._oracle = Oracle(FIELD, setting.length, setting.banks)
+        self._length = setting.length
         self._on_sum = on_sum
         self._place = place
 

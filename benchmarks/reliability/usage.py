@@ -20,6 +20,8 @@ class Usage:
 def usage(pid: int) -> Usage:
     """Raises OSError where it has ended."""
     status = Path(f"/proc/{pid}/status").read_text()
+    if "VmRSS:" not in status:
+        raise ProcessLookupError(f"process {pid} has ended")
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return Usage((int(fields[11]) + int(fields[12])) / _TICKS, _bytes(status, "VmRSS:"), _bytes(status, "VmHWM:"))
 
