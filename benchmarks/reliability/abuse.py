@@ -31,7 +31,8 @@ from protocols.session import Variant
 STEPS: Final = 30
 LENGTH: Final = 200_000
 PATIENCE: Final = 10.0  # seconds of a round
-ASSEMBLING: Final = 2.0  # seconds for those who are connected to be ready
+ASSEMBLING: Final = 5.0  # seconds for those who are connected to be ready
+ATTEMPTS: Final = 20  # at a step: so long the coordinator waits for banks that cannot come in
 SEEKING: Final = 300.0  # seconds for which a bank tries to come in
 HEAD_START: Final = 2.0  # seconds that an attack goes on before the banks come
 
@@ -39,8 +40,8 @@ HEAD_START: Final = 2.0  # seconds that an attack goes on before the banks come
 @dataclass(frozen=True, slots=True)
 class Trained:
     """One training. name: of the attack, None for none. sums, exact: how many there were, and how many of them were
-    exact and over all banks that are no attacker. aborted: sessions without a sum. used: by the coordinator, from its
-    start. begun: connections of the attacker; share: of a core that it took.
+    exact and over all banks that are no attacker. aborted: sessions without a sum. used: by the coordinator, its CPU
+    seconds from when the banks came. begun: connections of the attacker; share: of a core that it took.
     """
 
     name: str | None
@@ -79,7 +80,7 @@ class _Scene:
 
     async def run(self) -> Trained:
         write_consortium(self._folder, self._setting)
-        policy = Policy(RoundPolicy(PATIENCE), {ASSEMBLE: RoundPolicy(ASSEMBLING)}, attempts=5)
+        policy = Policy(RoundPolicy(PATIENCE), {ASSEMBLE: RoundPolicy(ASSEMBLING)}, attempts=ATTEMPTS)
         write_coordinator(self._folder, policy)
         try:
             async with trio.open_nursery() as self._nursery, aclosing(self._start_coordinator()) as facts:
@@ -100,6 +101,7 @@ class _Scene:
             self._nursery.start_soon(self._count, self._launch(child.attack, where, self._name, self._seed))
             await trio.sleep(HEAD_START)
         self._nursery.start_soon(self._listen, self._launch(child.take_parts, self._banks, where, SEEKING))
+        before = self._used = usage(self._started[0].pid or 0)
         told = [fact async for fact in self._until_trained(facts)]
         seconds = time.monotonic() - begun
         sums = [fact for fact in told if isinstance(fact, Summed)]
@@ -110,7 +112,7 @@ class _Scene:
             sum(one.exact and one.included >= frozenset(self._banks) for one in sums),
             sum(isinstance(fact, Reported) and not fact.finished for fact in told),
             seconds,
-            self._used,
+            Usage(self._used.cpu - before.cpu, self._used.resident, self._used.peak),
             self._begun,
             share,
         )

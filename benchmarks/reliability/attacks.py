@@ -18,6 +18,7 @@ import trio
 import net.peer
 from benchmarks.reliability.faults import Setting
 from benchmarks.reliability.files import Folder, party_config
+from benchmarks.reliability.proxy import LOOPBACK
 from benchmarks.reliability.training import Naming, initial
 from mpc.randomness import SystemRandomness
 from net.config import Address, load_consortium
@@ -42,12 +43,13 @@ Stream = trio.SSLStream[trio.SocketStream]
 
 
 class Attacker:
-    """Whom it attacks, and with which keys. chance: of bytes that say nothing."""
+    """Whom it attacks, and with which keys. address: where it calls from. chance: of bytes that say nothing."""
 
-    def __init__(self, folder: Folder, setting: Setting, where: Address, seed: int) -> None:
+    def __init__(self, folder: Folder, setting: Setting, where: Address, address: str, seed: int) -> None:
         self.folder = folder
         self.setting = setting
         self.where = where
+        self.address = address
         self.chance = Random(f"abuse {seed}")
         self.consortium = load_consortium(folder.consortium)
         self.place = setting.banks - 1
@@ -60,7 +62,7 @@ class Attacker:
         return Endpoint(card, keys.tls_root, Pins.of([self.consortium.head]), server=False)
 
     async def call(self) -> trio.SocketStream:
-        return await trio.open_tcp_stream(self.where.host, self.where.port)
+        return await trio.open_tcp_stream(self.where.host, self.where.port, local_address=self.address)
 
     async def enter(self, *messages: Any) -> Stream:
         """As the member that it is. messages: what it says after its hello."""
@@ -180,11 +182,14 @@ async def take_part_tenfold(attacker: Attacker) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """rate: connections that it begins a second. inside: it holds a member's keys, who does not take part itself."""
+    """rate: connections that it begins a second. inside: it holds a member's keys, who does not take part itself.
+    address: where it calls from; the banks call from 127.0.0.1.
+    """
 
     act: Act
     rate: float
     inside: bool = False
+    address: str = "127.0.0.2"
 
 
 ATTACKS: Final[Mapping[str, Attack]] = MappingProxyType(
@@ -193,6 +198,7 @@ ATTACKS: Final[Mapping[str, Attack]] = MappingProxyType(
         "a handshake byte by byte": Attack(drip_a_handshake, 50),
         "half a handshake": Attack(stop_in_a_handshake, 50),
         "connections that close at once": Attack(knock, 200),
+        "the same, from the banks' address": Attack(knock, 30, address=LOOPBACK),
         "garbage": Attack(say_garbage, 100),
         "a foreign certificate": Attack(show_a_foreign_certificate, 50),
         "an insider: a hello byte by byte": Attack(drip_a_hello, 20, inside=True),

@@ -80,7 +80,7 @@ def attack(folder: Folder, setting: Setting, where: Address, name: str, seed: in
     begun = count(1)
 
     async def main() -> None:
-        attacker = Attacker(folder, setting, where, seed)
+        attacker = Attacker(folder, setting, where, ATTACKS[name].address, seed)
         await run_attack(attacker, ATTACKS[name], lambda: out.send(next(begun)))
 
     _run(folder, ATTACKER, out.send, main)
