@@ -17,7 +17,7 @@ from net.events import ignore
 from net.framing import Kind
 from net.hall import Event, Hall, Joined, Left, Said, listen, nothing
 from net.peer import Peer
-from net.policy import ASSEMBLE, RoundPolicy, gather
+from net.policy import ASSEMBLE, SETTLING, RoundPolicy, gather
 from net.report import Meter, OnReport
 from net.store import read_keys, read_payload, write_whole
 from net.tasks import open_crew, stop_on_sigterm
@@ -134,6 +134,9 @@ class _Coordinator:
         """How many of these have an input."""
         return len(frozenset(parties) - self._consortium.committee)
 
+    def _are_enough(self, parties: Iterable[PartyId]) -> bool:
+        return self._contributing(parties) >= self._floor
+
     # Who takes part
 
     async def _assemble(self, held: Held) -> dict[PartyId, Peer]:
@@ -152,7 +155,7 @@ class _Coordinator:
         if hall.stopping or self._contributing(hall.peers) < self._floor:
             return dict(hall.peers)
         self._sessions += 1
-        return await _Asking(hall, self._sessions, held).run(policy)
+        return await _Asking(hall, self._sessions, held, self._are_enough).run(policy)
 
     # One session
 
@@ -224,10 +227,14 @@ class _Coordinator:
 
 
 class _Asking:
-    """Gives the task to all who are connected, the payload to those who lack it, and counts who is ready."""
+    """Gives the task to all who are connected, the payload to those who lack it, and counts who is ready.
 
-    def __init__(self, hall: Hall, session: int, held: Held) -> None:
+    Who let the patience of an earlier task go by is asked too, and the others wait for it a moment and no longer.
+    """
+
+    def __init__(self, hall: Hall, session: int, held: Held, are_enough: Callable[[Iterable[PartyId]], bool]) -> None:
         self._hall = hall
+        self._are_enough = are_enough
         self._task = Task(session, held.fl_round, held.digest)
         self._payload = held.payload
         self._ready: dict[PartyId, Peer] = {}
@@ -237,10 +244,18 @@ class _Asking:
     async def run(self, policy: RoundPolicy) -> dict[PartyId, Peer]:
         for party, peer in self._hall.peers.items():
             self._ask(party, peer)
-        await gather(
-            policy.patience, self._hall.next_event, self._handle, lambda: self._hall.stopping or not self._asked
-        )
+        await self._gather(policy.patience, self._all_but_late)
+        if self._are_enough(self._ready):
+            await self._gather(SETTLING, lambda: not self._asked)
+        self._hall.late |= self._asked.keys()
         return self._ready
+
+    def _all_but_late(self) -> bool:
+        waiting = self._asked.keys() - self._hall.late if self._are_enough(self._ready) else self._asked.keys()
+        return not waiting
+
+    async def _gather(self, patience: float, settled: Callable[[], bool]) -> None:
+        await gather(patience, self._hall.next_event, self._handle, lambda: self._hall.stopping or settled())
 
     def _ask(self, party: PartyId, peer: Peer) -> None:
         self._ready.pop(party, None)
@@ -261,6 +276,7 @@ class _Asking:
         match message:
             case Ready(session=self._task.session):
                 self._ready[party] = self._asked.pop(party)
+                self._hall.late.discard(party)
             case Want(payload=self._task.payload) if peer not in self._given:  # an older task may have made it ask too
                 self._given.add(peer)
                 peer.post(Kind.PAYLOAD, self._payload)

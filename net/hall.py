@@ -97,7 +97,8 @@ async def nothing(_: Event) -> None:
 
 
 class Hall:
-    """Members connect here. `peers`: who is connected now; `lost`: who was, or was waited for in vain.
+    """Members connect here. `peers`: who is connected now; `lost`: who was, or was waited for in vain; `late`: who let
+    a task go by, until it answers one.
 
     me: this party's own place, where it is a member itself: then those above it come here, and it goes to those below.
     role: what this process is, for people. limits: of the frames on a connection that begins.
@@ -108,6 +109,7 @@ class Hall:
     ) -> None:
         self.peers: dict[PartyId, Peer] = {}
         self.lost: set[PartyId] = set()
+        self.late: set[PartyId] = set()
         self.limits: dict[Kind, int] = {Kind.CONTROL: CONTROL_LIMIT}
         self.stopping = False
         self.role = role
