@@ -1,15 +1,18 @@
 """Before a session: who is there holds the payload, and says so."""
 
 import logging
+from collections.abc import Callable, Iterable
 
 from net.control import Claim, Ready, Refused, Resumed, Task, Want, WantRecords
 from net.framing import Kind
 from net.hall import Event, Hall, Joined, Left, Said
 from net.past import Past
 from net.peer import Peer
-from net.policy import RoundPolicy, gather
+from net.policy import SETTLING, RoundPolicy, gather
 from net.recorder import Recorder
 from protocols.errors import PartyId
+
+AreEnough = Callable[[Iterable[PartyId]], bool]
 
 log = logging.getLogger("veilsum.coordinator")
 
@@ -17,13 +20,17 @@ log = logging.getLogger("veilsum.coordinator")
 class Asking:
     """Gives the task to all who are connected, what they lack for it, and counts who is ready.
 
-    past: the session before, in this process.
+    past: the session before, in this process. Who let the patience of an earlier task go by is asked too, and the
+    others wait for it a moment and no longer.
     """
 
-    def __init__(self, hall: Hall, task: Task, payload: bytes, past: Past | None, recorder: Recorder) -> None:
+    def __init__(
+        self, hall: Hall, task: Task, payload: bytes, past: Past | None, recorder: Recorder, are_enough: AreEnough
+    ) -> None:
         self._hall = hall
         self._past = past
         self._recorder = recorder
+        self._are_enough = are_enough
         self._task = task
         self._payload = payload
         self._ready: dict[PartyId, Peer] = {}
@@ -33,12 +40,22 @@ class Asking:
     async def run(self, policy: RoundPolicy) -> dict[PartyId, Peer]:
         for party, peer in self._hall.peers.items():
             self._ask(party, peer)
-        await gather(policy.patience, self._hall.next_event, self._handle, self._settled)
+        await self._gather(policy.patience, self._all_but_late)
+        if self._are_enough(self._ready):
+            await self._gather(SETTLING, self._all)
+        self._hall.late |= self._asked.keys()
         return self._ready
 
-    def _settled(self) -> bool:
+    def _all(self) -> bool:
         """Whose connection broke may be back in a moment."""
-        return self._hall.stopping or not (self._asked or self._hall.away)
+        return not (self._asked or self._hall.away)
+
+    def _all_but_late(self) -> bool:
+        late = self._hall.late if self._are_enough(self._ready) else frozenset[PartyId]()
+        return not (self._asked.keys() - late or self._hall.away)
+
+    async def _gather(self, patience: float, settled: Callable[[], bool]) -> None:
+        await gather(patience, self._hall.next_event, self._handle, lambda: self._hall.stopping or settled())
 
     def _ask(self, party: PartyId, peer: Peer) -> None:
         self._ready.pop(party, None)
@@ -72,6 +89,7 @@ class Asking:
         match message:
             case Ready(session=self._task.session):
                 self._ready[party] = self._asked.pop(party)
+                self._hall.late.discard(party)
             case Want(payload=self._task.payload) if peer not in self._given:  # an older task may have made it ask too
                 self._given.add(peer)
                 peer.post(Kind.PAYLOAD, self._payload)

@@ -19,7 +19,7 @@ from net.framing import Kind
 from net.hall import Event, Gone, Hall, Joined, Left, Said, Sent, Stalled
 from net.past import Ending, Past
 from net.peer import Peer, in_frame, in_session
-from net.policy import ASSEMBLE, SLOWEST_UPLOAD, STALL, Policy, RoundPolicy, Waiting, gather
+from net.policy import ASSEMBLE, SLOWEST_UPLOAD, STALL, Policy, RoundPolicy, Waiting, gather, stall_in
 from net.tasks import open_crew
 from net.uploads import Turn, Uploads
 from net.workload import WorkloadRefused
@@ -71,6 +71,7 @@ class Collecting:
         self._taken = Counter(resumed.taken if resumed else {})  # of each party's frames
         self._uploads = Uploads()
         self._last_words: list[Words] = []  # of a machine that has ended
+        self._stall = STALL
         self._settled = False
         self.transcript: Final = Transcript()
 
@@ -122,7 +123,7 @@ class Collecting:
             await self._step(partial(self._machine.drop, party, DropReason.VANISHED))
 
     async def _gather(self, policy: RoundPolicy) -> None:
-        machine, asked = self._machine, self._machine.waiting_for
+        machine, asked, self._stall = self._machine, self._machine.waiting_for, stall_in(policy)
         waiting, opened = Waiting(policy, len(asked)), trio.current_time()
 
         def settled() -> bool:
@@ -275,10 +276,11 @@ class Collecting:
 
     async def _watch(self, party: PartyId, peer: Peer, turn: Turn) -> None:
         """Two that stand still, or send a byte now and then, must not keep all others from uploading."""
-        finish_by = trio.current_time() + STALL + turn.size / SLOWEST_UPLOAD
+        stall = self._stall
+        finish_by = trio.current_time() + stall + turn.size / SLOWEST_UPLOAD
         while self._uploading(party, turn):
             before = peer.deframer.arrived(Kind.UPLOAD)
-            await trio.sleep(STALL)
+            await trio.sleep(stall)
             if peer.deframer.arrived(Kind.UPLOAD) == before or trio.current_time() > finish_by:
                 await self._hall.report(Stalled(party, turn))
 

@@ -180,6 +180,9 @@ class _Coordinator:
         """How many of these have an input."""
         return len(frozenset(parties) - self._consortium.committee)
 
+    def _are_enough(self, parties: Iterable[PartyId]) -> bool:
+        return self._contributing(parties) >= self._floor
+
     # Who takes part
 
     async def _assemble(self, held: Held) -> tuple[Task, dict[PartyId, Peer]]:
@@ -199,7 +202,7 @@ class _Coordinator:
         if hall.stopping or self._contributing(hall.peers) < self._floor:
             return task, dict(hall.peers)
         self._sessions += 1
-        return task, await Asking(hall, task, held.payload, self._past, self._recorder).run(policy)
+        return task, await Asking(hall, task, held.payload, self._past, self._recorder, self._are_enough).run(policy)
 
     # One session
 

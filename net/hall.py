@@ -10,11 +10,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import trio
 
 from net.control import CONTROL_LIMIT, Claim, Hello, Leave, Reason, Refused, Welcome, check_hello
+from net.door import SPARE_PLACES, Door, Doorway, Place
 from net.errors import FrameError, FrameTooLarge, NetError, TlsError, Truncated
 from net.framing import Frame, Kind
 from net.peer import Peer, read_control, split_session
@@ -23,8 +24,6 @@ from net.sockets import address_of, keep_alive
 from net.tls import CLAIMED, Endpoint
 from protocols.errors import DropReason, PartyId
 from protocols.roster import Consortium
-
-MOST_STRANGERS: Final = 64  # connections at once that have not said hello yet; one more is closed
 
 log = logging.getLogger("veilsum.coordinator")
 
@@ -114,6 +113,7 @@ class Hall:
 
     peers: who is connected now. claims: the session that each said it was in when it came, until somebody answers that.
     away: whose connection broke, and who may come back yet. lost: who was here, or was waited for in vain.
+    late: who let a task go by, until it answers one.
 
     me: this party's own place, where it is a member itself: then those above it come here, and it goes to those below.
     role: what this process is, for people. limits: of the frames on a connection that begins. grace: seconds in which
@@ -133,6 +133,7 @@ class Hall:
         self.claims: dict[PartyId, Claim | None] = {}
         self.away: dict[PartyId, Peer] = {}
         self.lost: set[PartyId] = set()
+        self.late: set[PartyId] = set()
         self.limits: dict[Kind, int] = {Kind.CONTROL: CONTROL_LIMIT}
         self.stopping = False
         self.role = role
@@ -140,8 +141,8 @@ class Hall:
         self.grace = grace
         self.consortium = consortium
         self._endpoint = endpoint
-        self._strangers: set[trio.SocketStream] = set()
         self._bytes: defaultdict[PartyId, tuple[int, int]] = defaultdict(lambda: (0, 0))  # of connections that are over
+        self.door = Door(SPARE_PLACES + len(consortium.members))
         self._places = {card.name: PartyId(place) for place, card in enumerate(consortium.members)}
         self._send, self._inbox = trio.open_memory_channel[Event](0)
 
@@ -230,17 +231,16 @@ class Hall:
 
     async def welcome(self, transport: trio.SocketStream) -> None:
         """From an accepted connection to its end. Whatever the other side does ends this connection and no other."""
-        if len(self._strangers) >= MOST_STRANGERS:
-            log.warning("closed a connection from %s: %d others shake hands", address_of(transport), MOST_STRANGERS)
-            await trio.aclose_forcefully(transport)
-            return
-        self._strangers.add(transport)
+        place = self.door.enter(transport)
         try:
-            await self._receive_visit(transport)
+            with place.scope:
+                await self._receive_visit(transport, place)
         finally:
-            self._strangers.discard(transport)
+            self.door.leave(place)
+        if place.scope.cancelled_caught:
+            await trio.aclose_forcefully(transport)
 
-    async def _receive_visit(self, transport: trio.SocketStream) -> None:
+    async def _receive_visit(self, transport: trio.SocketStream, place: Place) -> None:
         address = address_of(transport)
         try:
             stream, party = await self._handshake(transport)
@@ -252,7 +252,7 @@ class Hall:
             log.warning("closed a connection from %s (%s): we call it ourselves", address, self.name(party))
             await trio.aclose_forcefully(transport)
             return
-        visit = Visit(self, party, partial(self._strangers.discard, transport))
+        visit = Visit(self, party, partial(self.door.greet, place, party))
         await Peer(stream).serve(visit.converse)
         await visit.leave()
 
@@ -265,7 +265,7 @@ class Hall:
 
 
 class Visit:
-    """One connection of one party. greeted: called once the hall knows of it."""
+    """One connection of one party. greeted: called once it is welcome."""
 
     def __init__(self, hall: Hall, party: PartyId, greeted: Callable[[], None]) -> None:
         self._hall = hall
@@ -316,10 +316,10 @@ class Visit:
         return True
 
     async def _join(self, peer: Peer, claim: Claim | None = None) -> None:
+        self._greeted()
         peer.deframer.limits = dict(self._hall.limits)
         self._joined = peer
         await self._hall.report(Joined(self._party, peer, claim))
-        self._greeted()
 
     async def _listen(self, peer: Peer) -> None:
         while (frame := await peer.receive()) is not None:
@@ -337,9 +337,9 @@ class Visit:
         return Said(self._party, peer, read_control(frame))
 
 
-async def listen(hall: Hall, host: str, port: int) -> list[trio.SocketListener]:
+async def listen(hall: Hall, host: str, port: int) -> list[Doorway]:
     """Raises NetError when the address cannot be listened on."""
     try:
-        return await trio.open_tcp_listeners(port, host=host)
+        return [Doorway(listener, hall.door) for listener in await trio.open_tcp_listeners(port, host=host)]
     except OSError as exc:
         raise NetError(f"cannot listen on {host}:{port}: {exc.strerror or exc}: use another address") from exc

@@ -107,7 +107,7 @@ class Line:
     async def _first_frame(self, peer: Peer) -> Frame | None:
         """None when the connection is over, or this process was asked to end. Raises NotAdmitted."""
         try:
-            with trio.fail_after(HANDSHAKE_PATIENCE):
+            with trio.fail_after(HANDSHAKE_PATIENCE), suppress(Truncated):
                 async with open_crew() as crew:
                     crew.start_soon(cancel_when, self._stop, crew.cancel_scope)
                     return await peer.receive()

@@ -13,7 +13,10 @@ __all__ = ["ASSEMBLE", "Backoff", "Policy", "RoundPolicy", "Waiting", "gather"]
 
 GRACE: Final = 5.0  # seconds in which a party may come back, where the coordinator's file does not say
 HANDSHAKE_PATIENCE: Final = 30.0  # seconds from an accepted connection to its hello
-STALL: Final = 15.0  # seconds without a byte after which an upload loses its place to one that waits
+ACCEPTED_A_SECOND: Final = 200.0  # calls of all hosts together; more wait with the system, which drops what is too much
+CALLS_A_SECOND: Final = 10.0  # of one host that come to nothing; more are closed at once
+VISITS_A_SECOND: Final = 1.0  # of one member; more count as calls that come to nothing
+STALL: Final = 15.0  # seconds without a byte after which an upload loses its place to one that waits, at most
 SLOWEST_UPLOAD: Final = 64 * 1024  # bytes a second that an upload must average while others wait for its place
 STOPPING_PATIENCE: Final = 300.0  # seconds that a session may still take once its party was asked to end
 KEEPALIVE_IDLE: Final = 60  # seconds of silence before a connection is probed
@@ -52,6 +55,11 @@ async def gather(
             return False
         await handle(item)
     return True
+
+
+def stall_in(policy: RoundPolicy) -> float:
+    """STALL, or less where the round is short: several that stand still, one after another, must not use it up."""
+    return min(STALL, policy.patience / 4)
 
 
 @dataclass(slots=True)

@@ -16,6 +16,15 @@ def keep_alive(transport: trio.SocketStream) -> None:
             transport.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
 
 
+def host_of(transport: trio.SocketStream) -> str:
+    """The address of the other end, without its port; empty where it is gone."""
+    try:
+        host: str = transport.socket.getpeername()[0]
+    except OSError:
+        return ""
+    return host
+
+
 def address_of(transport: trio.SocketStream) -> str:
     """host:port of the other end."""
     try:

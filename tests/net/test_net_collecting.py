@@ -86,7 +86,6 @@ async def test_a_session_never_has_more_than_two_uploads_and_all_arrive(loopback
 async def test_two_parties_whose_uploads_stand_still_do_not_keep_the_others_from_uploading(loopback, monkeypatch):
     granted = Contributing.granted
     frozen = {0, 1}
-    monkeypatch.setattr("net.collecting.STALL", 0.3)
 
     async def freeze(self):
         if self._client._me not in frozen:
@@ -201,7 +200,6 @@ async def test_an_upload_without_a_grant_is_dropped_as_unexpected(loopback, monk
 @pytest.mark.slow
 async def test_a_grant_that_was_not_used_does_not_hold_in_the_next_session(loopback, monkeypatch):
     granted = Contributing.granted
-    monkeypatch.setattr("net.collecting.STALL", 0.2)
 
     async def chatter_instead(self):
         if self._client._me != 2 or self.task.session > 1:

@@ -6,6 +6,7 @@ import trio
 
 from mpc.field import PrimeField
 from net.control import Welcome
+from net.door import Door
 from net.hall import Hall, Sent
 from net.partaking import Trained
 from net.peer import Peer
@@ -56,23 +57,20 @@ async def test_a_leaf_that_cannot_be_had_closes_one_connection_and_no_more(hall,
     assert "WRONG_VERSION_NUMBER" in caplog.text  # it was listened to
 
 
-async def test_beyond_the_most_strangers_a_connection_is_closed_at_once_and_a_place_comes_back(
-    hall, visitors, monkeypatch, caplog
-):
-    monkeypatch.setattr("net.hall.MOST_STRANGERS", 2)
-    waiting = [await visitors() for _ in range(2)]
-    while len(hall._strangers) < 2:
+async def test_where_no_place_is_left_the_oldest_stranger_goes(hall, visitors, caplog):
+    hall.door = Door(2)
+    first, second = await visitors(), await visitors()
+    while len(hall.door._taken) < 2:
         await trio.lowlevel.checkpoint()
     third = await visitors()
-    assert await third.receive_some() == b""
-    await waiting[0].aclose()
-    while len(hall._strangers) == 2:
+    assert await first.receive_some() == b""
+    assert "closed 1 connections so far that took too long to say hello" in caplog.text
+    for still_there in (second, third):
+        await still_there.send_all(b"no handshake either\r\n")
+        assert await still_there.receive_some() == b""
+    assert caplog.text.count("WRONG_VERSION_NUMBER") == 2  # both were listened to
+    while hall.door._taken:
         await trio.lowlevel.checkpoint()
-    fourth = await visitors()
-    await fourth.send_all(b"no handshake either\r\n")
-    assert await fourth.receive_some() == b""
-    assert caplog.text.count("2 others shake hands") == 1
-    assert "WRONG_VERSION_NUMBER" in caplog.text  # the fourth was listened to
 
 
 async def test_a_connection_is_probed_while_it_is_silent():

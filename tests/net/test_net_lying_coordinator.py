@@ -10,7 +10,7 @@ import trio
 from net.control import Finished, Ready, Reason, Refused, Task, Want, Welcome
 from net.errors import NotAdmitted, PartyRefused
 from net.events import Happened
-from net.framing import Kind
+from net.framing import Kind, header
 from net.party import PAYLOAD_GROWTH
 from net.peer import Peer, read_control
 from net.store import read_keys
@@ -198,6 +198,17 @@ async def test_who_is_not_admitted_at_first_dials_again(liar):
     assert bank.happened(Happened.FINISHED)
     assert len(bank.happened(Happened.TURNED_AWAY)) == 1
     assert not bank.happened(Happened.LOST)
+
+
+async def test_a_connection_that_breaks_inside_the_welcome_is_dialled_again(liar):
+    async def say_half_a_welcome(peer):
+        await heard(peer)
+        await peer._stream.send_all(header(Kind.CONTROL, 10))
+        await trio.aclose_forcefully(peer._stream)
+
+    bank = await liar.meet(say_half_a_welcome, handing(Finished(4, model_digest(LAST)), LAST))
+    assert bank.error is None
+    assert bank.happened(Happened.FINISHED)
 
 
 async def test_tasks_that_replace_each_other_leave_no_training_waiting(liar):

@@ -2,7 +2,7 @@ import pytest
 import trio
 
 from mpc.randomness import SeededRandomness
-from net.policy import Backoff, Policy, RoundPolicy, Waiting, gather
+from net.policy import STALL, Backoff, Policy, RoundPolicy, Waiting, gather, stall_in
 
 
 @pytest.fixture
@@ -78,3 +78,8 @@ def test_delays_between_dials_grow_to_a_limit_and_begin_again():
     assert delays[-1] >= 7.5
     backoff.succeeded()
     assert backoff.next() <= 0.1
+
+
+def test_an_upload_may_stand_still_for_a_quarter_of_a_round_and_never_for_long():
+    assert stall_in(RoundPolicy(4.0)) == 1.0
+    assert stall_in(RoundPolicy(60.0)) == stall_in(RoundPolicy(3600.0)) == STALL

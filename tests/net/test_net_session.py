@@ -2,20 +2,27 @@
 
 import json
 import threading
+import time
 from dataclasses import replace
 from functools import partial
 
 import pytest
 import trio
 
-from net.config import PartyTerms, dump_consortium
+from net.config import Address, PartyTerms, dump_consortium
+from net.control import Hello
+from net.dialling import shake_hands
 from net.errors import CoordinatorNotThere, NoResult, NotAdmitted, NotTheCoordinator, PartyRefused, TooFewParties
 from net.events import Happened
+from net.framing import Kind
+from net.peer import Peer
 from net.policy import ASSEMBLE, Policy, RoundPolicy
+from net.tls import Endpoint, Pins
 from protocols.errors import AbortReason, DropReason
 from protocols.families import FAMILIES
 from protocols.machine import Aborted, Finished
 from protocols.messages import Round
+from protocols.session import WIRE
 
 pytestmark = pytest.mark.slow
 
@@ -96,6 +103,37 @@ async def test_a_member_that_never_comes_is_absent_and_waited_for_once(loopback)
     payload = await talk.run(steps=3, missing=(4,))
     assert sums(payload) == [15, 15, 15]
     assert [report.absent for report in talk.reports] == [{4}] * 3
+
+
+async def test_a_member_that_lets_a_task_go_by_is_waited_for_once_and_then_for_a_moment(
+    loopback, make_keys, monkeypatch
+):
+    monkeypatch.setattr("net.coordinator.SETTLING", 0.1)
+    talk, begun, patience = loopback(), [], 1.5
+    card = talk.consortium.members[4]
+    endpoint = Endpoint(card, make_keys(card.name).tls_root, Pins.of([talk.consortium.coordinator]), server=False)
+
+    async def say_hello_and_no_more(peer):
+        peer.say(Hello(WIRE, talk.consortium.digest, int(time.time())))
+        peer.deframer.limits = dict.fromkeys(Kind, 2**20)
+        while await peer.receive() is not None:
+            pass
+
+    async def stay_silent():
+        stream, _ = await shake_hands(Address("127.0.0.1", talk.port), endpoint)
+        await Peer(stream).serve(say_hello_and_no_more)
+
+    def come_too(host, port, listening=talk._listening):
+        listening(host, port)
+        talk._parties.start_soon(stay_silent)
+
+    monkeypatch.setattr(talk, "_listening", come_too)
+    talk.workload.before_advance = lambda fl_round: begun.append(time.monotonic())
+    talk.policy = Policy(RoundPolicy(patience=20.0), {ASSEMBLE: RoundPolicy(patience=patience)})
+    start = time.monotonic()
+    assert sums(await talk.run(steps=4, missing=(4,))) == [15, 15, 15, 15]
+    assert begun[0] - start > patience
+    assert begun[3] - begun[0] < 3 * patience
 
 
 async def test_a_party_that_returns_joins_the_next_session_and_gets_the_payload(loopback):

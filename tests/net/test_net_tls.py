@@ -137,6 +137,12 @@ def test_a_leaf_that_no_pin_signed_belongs_to_nobody(cards, leaf_of, members):
         members.who_signed(b"no certificate")
 
 
+def test_a_leaf_that_names_the_root_of_another_as_its_issuer_is_nobodys(cards, secrets, members):
+    forged = issue_leaf(cards[OTHER].tls_root, secrets[BANK].tls_root, name=OTHER)
+    with pytest.raises(TlsError, match="no pinned root"):
+        members.who_signed(forged.certificate.public_bytes(Encoding.DER))
+
+
 def test_a_leaf_is_no_root(leaf_of):
     with pytest.raises(TlsError):
         load_root(leaf_of(BANK).certificate.public_bytes(Encoding.DER))
