@@ -458,6 +458,10 @@ async def said(peer, kind=object):
     return message
 
 
+def task(payload, session=1):
+    return Task(session, 3, payload)
+
+
 async def test_a_task_waits_for_the_records_that_it_builds_on(scripted):
     _, second = chain_of(scripted.talk)
     payload = model_digest((scripted.talk.folder / "bank-0.model").read_bytes())
@@ -471,7 +475,7 @@ async def test_a_task_waits_for_the_records_that_it_builds_on(scripted):
 
     async def script(peer):
         peer.say(Records(2, second.digest))
-        peer.say(Task(1, 3, payload))
+        peer.say(task(payload))
         assert await said(peer) == WantRecords(1)
         peer.post(Kind.RECORD, second.to_bytes())
         assert type(await said(peer)).__name__ == "Ready"
@@ -493,7 +497,7 @@ async def test_a_chain_that_cannot_be_ours_is_declined_at_the_task(scripted, num
 
     async def script(peer):
         peer.say(Records(number, digest))
-        peer.say(Task(1, 3, payload))
+        peer.say(task(payload))
         refused = await said(peer, Refused)
         assert refused.reason is Reason.OTHER_RECORDS
         assert why in refused.text
@@ -509,7 +513,7 @@ async def test_a_chain_whose_next_record_is_a_lie_is_declined_at_the_task(script
     async def script(peer):
         for again in range(2):
             peer.say(Records(2, second.digest))
-            peer.say(Task(1 + again, 3, payload))
+            peer.say(task(payload, session=1 + again))
             if not again:
                 assert await said(peer) == WantRecords(1)
                 peer.post(Kind.RECORD, replace(second, fl_round=8).to_bytes())
