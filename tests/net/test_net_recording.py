@@ -15,7 +15,7 @@ from net.events import Happened
 from net.framing import Kind
 from net.peer import Peer, read_control
 from net.policy import ASSEMBLE, Policy, RoundPolicy
-from net.recorder import MOST_AT_ONCE
+from net.recorder import MOST_AT_ONCE, Recorder
 from net.records import RecordsFile
 from net.store import read_keys
 from net.tls import Endpoint, Pins
@@ -373,6 +373,41 @@ async def test_a_sum_that_we_hold_and_no_record_tells_of_is_said_aloud(witness):
     assert witness.head == second.head
 
 
+def lying(monkeypatch, **changes):
+    """A coordinator that draws up its records with these in the place of the truth, and signs them."""
+    draw_up = Recorder._drawn_up
+    monkeypatch.setattr(Recorder, "_drawn_up", lambda own, concluded: replace(draw_up(own, concluded), **changes))
+
+
+async def test_each_party_holds_a_record_against_what_it_saw_itself(loopback, monkeypatch):
+    """What the coordinator says of bank-1's messages is wrong; nobody else can know."""
+    talk = loopback()
+    lying(monkeypatch, transcripts={PartyId(1): bytes(range(32))})
+    await talk.run(steps=2)
+    for bank in talk.banks:
+        told = [event.text for event in bank.happened(Happened.CONTESTED)]
+        assert len(told) == (2 if bank.place == 1 else 0), told
+        assert all("what it says that we and the coordinator said to each other" in text for text in told)
+        assert len(chain_of(talk, f"bank-{bank.place}")) == 2
+
+
+async def test_a_record_of_another_sum_is_contested_by_all_who_were_given_it(loopback, monkeypatch):
+    talk = loopback()
+    lying(monkeypatch, ending=Summed(bytes(32), bytes(32)))
+    await talk.run()
+    for bank in talk.banks:
+        (event,) = bank.happened(Happened.CONTESTED)
+        assert event.text == "record 1: its sum is not the one that we were given"
+
+
+async def test_a_session_whose_record_would_be_too_large_goes_without_one(loopback, monkeypatch, caplog):
+    monkeypatch.setattr("protocols.record.LARGEST_RECORD", 1000)
+    talk = loopback()
+    assert sums(await talk.run(steps=2)) == [31, 31]
+    assert chain_of(talk) == chain_of(talk, "bank-0") == []
+    assert "step 2: no record of this session is kept: a record of " in caplog.text
+
+
 # A coordinator that does not keep to the rules of catching up
 
 
@@ -423,19 +458,31 @@ async def said(peer, kind=object):
     return message
 
 
+def task(payload, session=1):
+    return Task(session, 3, payload, bytes(RUN_BYTES))
+
+
 async def test_a_task_waits_for_the_records_that_it_builds_on(scripted):
     _, second = chain_of(scripted.talk)
     payload = model_digest((scripted.talk.folder / "bank-0.model").read_bytes())
+    held = []
+
+    def note(event):
+        if event.what is Happened.TASK:
+            held.append(len(chain_of(scripted.talk, "bank-0")))
+
+    scripted.bank.on_event = note
 
     async def script(peer):
         peer.say(Records(2, second.digest))
-        peer.say(Task(1, 3, payload, bytes(RUN_BYTES)))
+        peer.say(task(payload))
         assert await said(peer) == WantRecords(1)
         peer.post(Kind.RECORD, second.to_bytes())
         assert type(await said(peer)).__name__ == "Ready"
 
     await scripted.meet(script)
     assert chain_of(scripted.talk, "bank-0")[-1] == second
+    assert held == [2]
 
 
 @pytest.mark.parametrize(
@@ -450,7 +497,7 @@ async def test_a_chain_that_cannot_be_ours_is_declined_at_the_task(scripted, num
 
     async def script(peer):
         peer.say(Records(number, digest))
-        peer.say(Task(1, 3, payload, bytes(RUN_BYTES)))
+        peer.say(task(payload))
         refused = await said(peer, Refused)
         assert refused.reason is Reason.OTHER_RECORDS
         assert why in refused.text
@@ -466,7 +513,7 @@ async def test_a_chain_whose_next_record_is_a_lie_is_declined_at_the_task(script
     async def script(peer):
         for again in range(2):
             peer.say(Records(2, second.digest))
-            peer.say(Task(1 + again, 3, payload, bytes(RUN_BYTES)))
+            peer.say(task(payload, session=1 + again))
             if not again:
                 assert await said(peer) == WantRecords(1)
                 peer.post(Kind.RECORD, replace(second, fl_round=8).to_bytes())
@@ -497,8 +544,6 @@ async def test_the_end_is_the_end_whatever_becomes_of_the_records(scripted):
 
 
 async def test_nobody_is_given_the_same_records_twice_on_one_connection(half_way):
-    from net.recorder import Recorder
-
     given = []
 
     class Listening:

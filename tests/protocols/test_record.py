@@ -323,7 +323,7 @@ def test_each_record_follows_the_one_before_and_no_other() -> None:
     for place, record in enumerate(records):
         verify(record, consortium, wire=TEST_WIRE)
         require_follows(record, heads[place])
-        for other in (*heads[:place], *heads[place + 1 :]):
+        for other in (*heads[:place], *heads[place + 1 :], Head(place, bytes(range(32)))):
             with pytest.raises(RecordError):
                 require_follows(record, other)
 
@@ -448,6 +448,10 @@ def test_a_line_tells_any_two_exchanges_apart(said: list[tuple[bool, bytes]], da
     other = data.draw(st.lists(st.tuples(st.booleans(), st.binary(max_size=4)), max_size=5))
     directions = [[[body for up, body in exchange if up is way] for way in (True, False)] for exchange in (said, other)]
     assert (line_of(said) == line_of(other)) is (directions[0] == directions[1])
+
+
+def test_a_line_tells_who_said_what() -> None:
+    assert line_of([(True, b"one"), (False, b"two")]) != line_of([(False, b"one"), (True, b"two")])
 
 
 def line_of(exchange: list[tuple[bool, bytes]]) -> bytes:
