@@ -624,3 +624,17 @@ def test_of_a_proposer_that_signs_many_rosters_two_are_kept_whoever_passes_them_
         peer.receive(passing_on, rec.signed(liar, Roster(liar, ordered, b"")))
         sizes.append(len(peer.snapshot()))
     assert sizes[0] < sizes[1] == sizes[-1]
+
+
+@pytest.mark.parametrize(("clients", "colluding", "fewest"), [(6, 0, 4), (7, 0, 4), (6, 1, 4), (7, 2, 5)])
+def test_a_roster_covers_more_than_half_of_the_consortium_and_its_colluders(
+    clients: int, colluding: int, fewest: int
+) -> None:
+    """Else two groups that do not hear each other would each have a sum of their own."""
+    room = MeshRoom(clients=clients, colluding=colluding, length=3)
+    peers = room.peers()
+    hellos = {me: peer.start()[0].message for me, peer in peers.items()}
+    first = peers[PartyId(0)]
+    for heard in range(1, clients):
+        assert first.can_close is (heard >= fewest), f"with {heard} of {clients}"
+        first.receive(PartyId(heard), hellos[PartyId(heard)])

@@ -57,6 +57,11 @@ def two_proposers_gone(report: Report) -> None:
     assert report.rounds[0].included == (2, 3, 4, 5, 6), "it was given up when the second proposer was silent too"
 
 
+def two_groups_without_a_server(report: Report) -> None:
+    assert report.rounds[0].exact, "each of two groups had a sum of its own"
+    assert report.rounds[0].included == (0, 1, 2, 3, 5)
+
+
 def patience_in_step(report: Report) -> None:
     assert set(report.rounds[0].included) >= {2, 3, 4, 5, 7}, (
         "each proposer was dropped while its proposal was under way"
@@ -70,6 +75,7 @@ EXPECTED: dict[str, Callable[[Report], None]] = {
     "late-answer": late_answer,
     "neighbours-of-one": neighbours_of_one,
     "patience-in-step": patience_in_step,
+    "two-groups-without-a-server": two_groups_without_a_server,
     "phones-at-night": phones_at_night,
     "region-outage": region_outage,
     "two-proposers-gone": two_proposers_gone,
