@@ -31,12 +31,14 @@ class Asking:
     async def run(self, policy: RoundPolicy) -> dict[PartyId, Peer]:
         for party, peer in self._hall.peers.items():
             self._ask(party, peer)
-        await gather(policy.patience, self._hall.next_event, self._handle, self._settled)
-        return self._ready
 
-    def _settled(self) -> bool:
-        """Whose connection broke may be back in a moment."""
-        return self._hall.stopping or not (self._asked or self._hall.away)
+        def settled() -> bool:
+            """Whose connection broke may be back in a moment."""
+            missed = self._hall.away and not policy.enough(len(self._ready))
+            return self._hall.stopping or not (self._asked or missed)
+
+        await gather(policy.patience, self._hall.next_event, self._handle, settled)
+        return self._ready
 
     def _ask(self, party: PartyId, peer: Peer) -> None:
         self._ready.pop(party, None)
