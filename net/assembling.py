@@ -25,7 +25,15 @@ class Asking:
     """
 
     def __init__(
-        self, hall: Hall, task: Task, payload: bytes, past: Past | None, recorder: Recorder, are_enough: AreEnough
+        self,
+        hall: Hall,
+        policy: RoundPolicy,
+        task: Task,
+        payload: bytes,
+        *,
+        past: Past | None,
+        recorder: Recorder,
+        are_enough: AreEnough,
     ) -> None:
         self._hall = hall
         self._past = past
@@ -36,23 +44,28 @@ class Asking:
         self._ready: dict[PartyId, Peer] = {}
         self._asked: dict[PartyId, Peer] = {}
         self._given: set[Peer] = set()
+        self._policy = policy
 
-    async def run(self, policy: RoundPolicy) -> dict[PartyId, Peer]:
+    async def run(self) -> dict[PartyId, Peer]:
         for party, peer in self._hall.peers.items():
             self._ask(party, peer)
-        await self._gather(policy.patience, self._all_but_late)
+        await self._gather(self._policy.patience, self._all_but_late)
         if self._are_enough(self._ready):
             await self._gather(SETTLING, self._all)
         self._hall.late |= self._asked.keys()
         return self._ready
 
     def _all(self) -> bool:
-        """Whose connection broke may be back in a moment."""
-        return not (self._asked or self._hall.away)
+        return not (self._asked or self._missed)
 
     def _all_but_late(self) -> bool:
         late = self._hall.late if self._are_enough(self._ready) else frozenset[PartyId]()
-        return not (self._asked.keys() - late or self._hall.away)
+        return not (self._asked.keys() - late or self._missed)
+
+    @property
+    def _missed(self) -> bool:
+        """Whose connection broke may be back in a moment."""
+        return bool(self._hall.away) and not self._policy.enough(len(self._ready))
 
     async def _gather(self, patience: float, settled: Callable[[], bool]) -> None:
         await gather(patience, self._hall.next_event, self._handle, lambda: self._hall.stopping or settled())

@@ -53,9 +53,10 @@ class PartyThread:
         on_event: OnEvent,
         on_end: Callable[[Exception | None], None],
     ) -> None:
-        self._run_party = partial(run_party, config, workload, initial, on_event=on_event, abandon_training=True)
+        hooks = partial(run_party, on_event=on_event, at_once=True, abandon_training=True)
+        self._run_party = partial(hooks, config, workload, initial)
         self._on_end = on_end
-        self._running: tuple[trio.lowlevel.TrioToken, trio.CancelScope] | None = None
+        self._running: tuple[trio.lowlevel.TrioToken, trio.Event] | None = None
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="veilsum party", daemon=True)
 
@@ -67,9 +68,9 @@ class PartyThread:
         """Ends it where it stands, closes its connection and waits for its end, which takes no answer of anybody."""
         self._started.wait()
         if self._running is not None:
-            token, scope = self._running
+            token, stop = self._running
             with suppress(trio.RunFinishedError):
-                token.run_sync_soon(scope.cancel)
+                token.run_sync_soon(stop.set)
         self._thread.join()
 
     def _run(self) -> None:
@@ -83,7 +84,7 @@ class PartyThread:
             self._on_end(error)
 
     async def _take_part(self) -> None:
-        with trio.CancelScope() as scope:
-            self._running = (trio.lowlevel.current_trio_token(), scope)
-            self._started.set()
-            await self._run_party(stop=trio.Event())
+        stop = trio.Event()
+        self._running = trio.lowlevel.current_trio_token(), stop
+        self._started.set()
+        await self._run_party(stop=stop)

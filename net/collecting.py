@@ -94,7 +94,8 @@ class Collecting:
     def past(self) -> Past:
         """What whoever comes back now may lack."""
         recipients = {party for recipients, _ in self._last_words for party in recipients}
-        return Past(self._task, {party: self._ending(party) for party in recipients})
+        endings = {party: self._ending(party) for party in recipients}
+        return Past(self._task, self._limits.up, endings)
 
     def _ending(self, party: PartyId) -> Ending:
         words = tuple(body for recipients, body in self._last_words if party in recipients)

@@ -202,7 +202,10 @@ class _Coordinator:
         if hall.stopping or self._contributing(hall.peers) < self._floor:
             return task, dict(hall.peers)
         self._sessions += 1
-        return task, await Asking(hall, task, held.payload, self._past, self._recorder, self._are_enough).run(policy)
+        return task, await Asking(
+            hall, policy, task, held.payload,
+            past=self._past, recorder=self._recorder, are_enough=self._are_enough,
+        ).run()  # fmt: skip
 
     # One session
 

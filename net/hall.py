@@ -289,11 +289,11 @@ class Visit:
             log.warning("closing the connection of %s: %s", self._hall.name(self._party), exc)
 
     async def leave(self) -> None:
-        """Returns when nobody waits for it to come back."""
+        """Returns when nobody waits for it to come back any more."""
         if self._joined is None:
             return
         await self._hall.report(Left(self._party, self._joined, self._reason))
-        if self._hall.away.get(self._party) is self._joined:
+        if self._hall.grace and self._reason is DropReason.VANISHED:
             await trio.sleep(self._hall.grace)
             await self._hall.report(Gone(self._party, self._joined))
 

@@ -30,7 +30,7 @@ from net.peer import Peer, read_control, split_session
 from net.policy import STOPPING_PATIENCE
 from net.report import OnReport
 from net.store import read_payload, write_whole
-from net.tasks import open_crew, stop_on_sigterm
+from net.tasks import cancel_when, open_crew, stop_on_sigterm
 from net.witness import Witness
 from net.workload import PAYLOAD_GROWTH, Held, Workload, WorkloadRefused
 from protocols.errors import AbortReason
@@ -51,6 +51,7 @@ async def run_party(
     on_event: OnEvent = ignore,
     on_report: OnReport = ignore,
     stop: trio.Event | None = None,
+    at_once: bool = False,
     abandon_training: bool = False,
 ) -> None:
     """Takes part until the training has finished. Goes on from the stored payload where there is one, else from
@@ -59,16 +60,16 @@ async def run_party(
 
     before_send: called with the step and each protocol message before it leaves. on_report: told of each
     session of a mesh, which has no coordinator that would be. stop: ends it after the session that
-    is running; where none is given SIGTERM does. abandon_training: a contribution whose session is over is left to its
-    thread, where others are waited for. Raises NetError with a line for people.
+    is running, or at_once; where none is given SIGTERM does. abandon_training: a contribution whose session is over is
+    left to its thread, where others are waited for. Raises NetError with a line for people.
     """
     ending = trio.Event() if stop is None else stop
     ledger_file = LedgerFile(config.payload.with_suffix(".ledger"))
     answered = Answered(ledger_file, workload)
     member = Membership.of(config)
     if member.family.peer is None:
-        hooks = Hooks(before_send, on_event)
-        party = _Party(config, workload, initial, hooks, ending, abandon_training, answered, member)
+        hooks, patience = Hooks(before_send, on_event), 0.0 if at_once else STOPPING_PATIENCE
+        party = _Party(config, workload, initial, hooks, ending, patience, abandon_training, answered, member)
         take_part = party.take_part
     else:
         take_part = partial(
@@ -87,6 +88,8 @@ async def run_party(
         async with open_crew() as crew:
             if stop is None:
                 crew.start_soon(stop_on_sigterm, ending)
+            if at_once and member.family.peer is not None:
+                crew.start_soon(cancel_when, ending, crew.cancel_scope)
             await take_part()
 
 
@@ -112,6 +115,7 @@ class _Party:
         initial: bytes,
         hooks: Hooks,
         stop: trio.Event,
+        stopping_patience: float,
         abandon_training: bool,
         answered: Answered,
         member: Membership,
@@ -122,6 +126,7 @@ class _Party:
         self._initial = initial
         self._hooks = hooks
         self._stop = stop
+        self._stopping_patience = stopping_patience
         self._member = member
         self._held: Held
         self._ended = False
@@ -189,7 +194,7 @@ class _Party:
         """A session that is under way may end, but a coordinator that is silent does not keep us."""
         await self._stop.wait()
         await self._send.send(Signal.STOP)
-        await trio.sleep(STOPPING_PATIENCE)
+        await trio.sleep(self._stopping_patience)
         await self._send.send(Signal.LATE)
 
     async def _handle(self, item: Item) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from net.control import Claim, Resumed, Task
 from net.framing import Kind
-from net.peer import Peer, in_session
+from net.peer import Peer, in_frame, in_session
 from protocols.errors import PartyId
 
 
@@ -20,9 +20,12 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The session of this task. endings: of those who were in it to the end."""
+    """The session of this task. endings: of those who were in it to the end. largest: bytes of a message of theirs; what
+    they say in it now is read past.
+    """
 
     task: Task
+    largest: int
     endings: Mapping[PartyId, Ending]
 
     def tell(self, party: PartyId, peer: Peer, claim: Claim | None) -> None:
@@ -30,6 +33,7 @@ class Past:
         ending = self.endings.get(party)
         if ending is None or claim != Claim(self.task.run, self.task.session, ending.sent):
             return
+        peer.deframer.limits[Kind.MESSAGE] = in_frame(self.largest)
         peer.say(Resumed(self.task.session, ending.taken))
         for body in ending.words:
             peer.post(Kind.MESSAGE, *in_session(self.task.session, body))

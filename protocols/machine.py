@@ -14,7 +14,8 @@ Duties of every driver:
 
 - the sender of a message is authenticated before it gets here;
 - after each call of a contributor write its `snapshot()`, where a crash must be survived, and its `ledger`; fsync; and
-  only then send what the call returned. A party whose ledger says less than it has sent can be asked a second time;
+  only then send what the call returned. A party whose ledger says less than it has sent can be asked a second time. A
+  call that returned nothing need not be written, if its message comes again;
 - a ledger goes to the next session as the last one left it, and is never brought back from a copy.
 """
 

@@ -152,7 +152,7 @@ class Loopback:
         killed is started again."""
         self._start = [bank for bank in self.banks if bank.place not in missing]
         error: NetError | None = None
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             async with trio.open_nursery() as self._wires:
                 async with trio.open_nursery() as self._parties:
                     try:

@@ -10,18 +10,24 @@ import trio
 class Wire:
     """Listens on a port of its own and passes on what comes, until it is cut; then who dials again gets a new one.
 
-    broken: while it is set, connections are closed at once.
+    broken: while it is set, connections are closed at once. silent: a cut is not seen at the far end.
     """
 
     port: Callable[[], int]  # where it leads to
     broken: bool = False
+    silent: bool = False
     cuts: int = 0
     _scopes: set[trio.CancelScope] = field(default_factory=set)
+    _far: list[trio.SocketStream] = field(default_factory=list)
 
     async def serve(self, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         task_status.started(listener.socket.getsockname()[1])
-        await trio.serve_listeners(self._pass_on, [listener])
+        try:
+            await trio.serve_listeners(self._pass_on, [listener])
+        finally:
+            for far in self._far:
+                far.socket.close()
 
     def cut(self) -> None:
         self.cuts += 1
@@ -38,16 +44,18 @@ class Wire:
                 pass  # nobody is there yet
             finally:
                 self._scopes.discard(scope)
-                await trio.aclose_forcefully(near)
+                near.socket.close()
 
     async def _connect(self, near: trio.SocketStream, scope: trio.CancelScope) -> None:
         far = await trio.open_tcp_stream("127.0.0.1", self.port())
+        self._far.append(far)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_copy, near, far, scope)
                 nursery.start_soon(_copy, far, near, scope)
         finally:
-            await trio.aclose_forcefully(far)
+            if not self.silent:
+                far.socket.close()
 
 
 async def _copy(source: trio.SocketStream, sink: trio.SocketStream, scope: trio.CancelScope) -> None:

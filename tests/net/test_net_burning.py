@@ -174,7 +174,7 @@ async def test_a_coordinator_whose_newest_step_is_torn_goes_on_from_the_one_befo
 
 
 @pytest.mark.parametrize("number", [3, 4])
-async def test_a_coordinators_older_journal_opens_no_second_set(loopback, monkeypatch, masked, number):
+async def test_a_coordinators_older_journal_opens_no_second_set(loopback, monkeypatch, masked, caplog, number):
     """It has forgotten what it showed: who knows better leaves the session, and the next attempt is over all."""
     talk = loopback()
     talk.policy = PATIENT
@@ -193,6 +193,7 @@ async def test_a_coordinators_older_journal_opens_no_second_set(loopback, monkey
     assert all(bank.config.payload.read_bytes() == payload for bank in talk.banks)
     assert all(len(set(uploads)) == 1 for sessions in masked.values() for uploads in sessions.values())
     assert all(len(sessions) == 2 for sessions in masked.values())
+    assert "refused what the coordinator sent" not in caplog.text  # it was not even asked to say it again
 
 
 async def test_a_coordinator_that_has_more_of_a_bank_than_it_ever_said_is_refused(loopback, monkeypatch, caplog):

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import trio
 
 from net.collecting import Collecting
 from net.events import Happened
@@ -49,9 +50,12 @@ def cut_after(talk, place, stage, monkeypatch):
 
 
 def stages():
+    """All of secagg's; of the other protocols the one in which the input leaves, and all where time does not matter."""
     for family in FAMILIES.values():
         for stage in family.stages(Variant.ACTIVE) if family.collector else ():
-            yield pytest.param(family, stage.value, id=f"{family.name}-{stage.value}")
+            always = family.name == "secagg" or stage is family.input_stage
+            marks = () if always else pytest.mark.exhaustive
+            yield pytest.param(family, stage.value, id=f"{family.name}-{stage.value}", marks=marks)
 
 
 def went_through(talk, payload, place):
@@ -97,8 +101,62 @@ async def test_whoever_is_not_back_when_its_grace_is_over_is_dropped_and_the_oth
 
 async def test_a_round_waits_no_longer_than_its_patience_for_anybody(loopback):
     talk = loopback()
-    talk.policy = replace(PATIENT, grace=2.0, rounds={Round.MASKED_INPUT: RoundPolicy(patience=0.5)})
+    talk.policy = replace(PATIENT, grace=6.0, rounds={Round.MASKED_INPUT: RoundPolicy(patience=3.0)})
     wire = cut_before(talk, 2, "masked-input")
     talk.banks[2].on_event = lambda event: setattr(wire, "broken", wire.cuts > 0)
     assert sums(await talk.run()) == [0b11011]
     assert talk.reports[0].dropped == {2: (Round.MASKED_INPUT, DropReason.TOO_SLOW)}
+
+
+@pytest.mark.parametrize("stage", ["masked-input", "confirm"])
+async def test_a_party_whose_old_connection_is_not_seen_to_be_gone_takes_its_own_place(loopback, stage):
+    talk = loopback()
+    talk.policy = PATIENT
+    cut_before(talk, 2, stage).silent = True
+    went_through(talk, await talk.run(), 2)
+
+
+async def test_a_connection_that_is_lost_between_the_task_and_the_session_costs_nothing(loopback):
+    talk = loopback()
+    talk.policy = PATIENT
+    wire, bank = talk.wire(2), talk.banks[2]
+
+    def cut_once(event):
+        if event.what is Happened.TASK and not wire.cuts:
+            wire.cut()
+
+    bank.on_event = cut_once
+    went_through(talk, await talk.run(), 2)
+    assert len(bank.happened(Happened.TASK)) == 1
+
+
+async def test_a_bank_that_leaves_is_not_waited_for(loopback):
+    talk = loopback()
+    talk.policy = PATIENT
+    leaver = talk.banks[4]
+    leaver.on_event = lambda event: leaver.stop.set() if event.what is Happened.SUMMED else None
+    started = trio.current_time()
+    assert sums(await talk.run(steps=2)) == [31, 15]
+    assert trio.current_time() - started < PATIENT.grace / 2
+    assert leaver.error is None
+
+
+async def test_a_connection_that_breaks_again_and_again_is_taken_up_each_time(loopback):
+    talk = loopback()
+    talk.policy = PATIENT
+    wire, bank = talk.wire(2), talk.banks[2]
+    bank.before_send = lambda fl_round, message: wire.cut()
+    went_through(talk, await talk.run(), 2)
+    assert wire.cuts == len(bank.happened(Happened.RESUMED)) == len(FAMILIES["secagg"].stages(Variant.ACTIVE))
+
+
+async def test_members_that_only_aggregate_come_back_too(loopback):
+    talk = loopback(7, protocol="committee", aggregators=("bank-3", "bank-4", "bank-5", "bank-6"))
+    talk.policy = PATIENT
+    for bank in talk.banks[3:]:
+        bank.workload.place = None
+    wire = cut_before(talk, 4, "receipt")
+    payload = await talk.run()
+    assert (sums(payload), wire.cuts) == ([7], 1)
+    assert talk.banks[4].happened(Happened.RESUMED)
+    assert talk.reports[0].dropped == {}

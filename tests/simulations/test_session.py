@@ -171,6 +171,16 @@ def test_a_silent_loss_costs_the_whole_patience_and_a_noticed_one_nothing() -> N
     assert noticed.included == silent.included
 
 
+@pytest.mark.parametrize(("grace", "patience", "waited"), [(5.0, 30.0, 5.0), (40.0, 30.0, 30.0)])
+def test_a_loss_that_is_noticed_costs_the_grace_and_never_more_than_the_patience(
+    grace: float, patience: float, waited: float
+) -> None:
+    policy = Policy(RoundPolicy(patience), grace=grace)
+    result = only(replace(SMALL, dropout=Exactly(0.17), policy=policy))
+    assert waited < result.virtual_seconds < waited + 1
+    assert (result.exact, len(result.included)) == (True, 5)
+
+
 def test_three_constant_waits_cost_their_sum() -> None:
     waits = {"advertise": 10.0, "share": 3.0, "masked-input": 3.0}
     policy = Policy(rounds={name: RoundPolicy(seconds) for name, seconds in waits.items()})
