@@ -229,7 +229,8 @@ class _Coordinator:
 class _Asking:
     """Gives the task to all who are connected, the payload to those who lack it, and counts who is ready.
 
-    Who let the patience of an earlier task go by is asked too, and the others wait for it a moment and no longer.
+    Who let the patience of an earlier task go by, or left before it answered one, is asked too, and the others wait for
+    it a moment and no longer.
     """
 
     def __init__(self, hall: Hall, session: int, held: Held, are_enough: Callable[[Iterable[PartyId]], bool]) -> None:
@@ -267,7 +268,8 @@ class _Asking:
             case Joined(party, peer):
                 self._ask(party, peer)
             case Left(party, peer) if peer in (self._asked.get(party), self._ready.get(party)):
-                self._asked.pop(party, None)
+                if self._asked.pop(party, None) is peer:
+                    self._hall.late.add(party)
                 self._ready.pop(party, None)
             case Said(party, peer, message) if self._asked.get(party) is peer:
                 self._answered(party, peer, message)
