@@ -20,8 +20,8 @@ log = logging.getLogger("veilsum.coordinator")
 class Asking:
     """Gives the task to all who are connected, what they lack for it, and counts who is ready.
 
-    past: the session before, in this process. Who let the patience of an earlier task go by is asked too, and the
-    others wait for it a moment and no longer.
+    past: the session before, in this process. Who let the patience of an earlier task go by, or
+    left before it answered one, is asked too, and the others wait for it a moment and no longer.
     """
 
     def __init__(
@@ -91,7 +91,8 @@ class Asking:
             case Joined(party, peer):
                 self._ask(party, peer)
             case Left(party, peer) if peer in (self._asked.get(party), self._ready.get(party)):
-                self._asked.pop(party, None)
+                if self._asked.pop(party, None) is peer:
+                    self._hall.late.add(party)
                 self._ready.pop(party, None)
             case Said(_, peer, WantRecords(after)):
                 await self._recorder.give(peer, after)

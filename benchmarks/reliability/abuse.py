@@ -30,9 +30,9 @@ from protocols.session import Variant
 
 STEPS: Final = 30
 LENGTH: Final = 200_000
-PATIENCE: Final = 10.0  # seconds of a round
-ASSEMBLING: Final = 5.0  # seconds for those who are connected to be ready
-ATTEMPTS: Final = 20  # at a step: so long the coordinator waits for banks that cannot come in
+PATIENCE: Final = 60.0  # seconds of a round
+ASSEMBLING: Final = 20.0  # seconds for those who are connected to be ready
+ATTEMPTS: Final = 6  # at a step: so often the coordinator waits for banks that cannot come in
 SEEKING: Final = 300.0  # seconds for which a bank tries to come in
 HEAD_START: Final = 2.0  # seconds that an attack goes on before the banks come
 

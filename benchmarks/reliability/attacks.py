@@ -160,8 +160,8 @@ async def come_and_go(attacker: Attacker) -> None:
 
 
 async def ask_and_never_read(attacker: Attacker) -> None:
-    await attacker.enter(Want(model_digest(initial(attacker.setting.steps))))
-    await trio.sleep(HELD)
+    async with await attacker.enter(Want(model_digest(initial(attacker.setting.steps)))):
+        await trio.sleep(HELD)
 
 
 _post = net.peer.Peer.post
