@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check lint quick slow exhaustive
+.PHONY: demo test check lint quick slow exhaustive fuzz fuzz-long
 
 demo: .venv/demo.stamp  ## five banks train a fraud model on this machine, and one of them is lost on the way
 	$(BIN)/veilsum demo
@@ -26,6 +26,13 @@ slow: .venv/dev.stamp
 exhaustive: .venv/dev.stamp  ## the searches in all their cases, and five times the sessions that `slow` draws
 	VEILSUM_EXAMPLES=5 $(BIN)/pytest -m slow -n 2 tests/mpc tests/protocols tests/conformance
 
+fuzz: .venv/dev.stamp  ## a minute of fuzzing, all targets in turn; findings stay in .fuzz
+	$(BIN)/python tests/fuzz --seconds 60
+
+INPUTS ?= 50000000
+fuzz-long: .venv/fuzz.stamp  ## hours of it, guided by coverage, and a table at the end
+	$(BIN)/python tests/fuzz --guided --inputs $(INPUTS)
+
 # A stamp is written last: an environment whose making was interrupted does not count and is made again.
 .venv/demo.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear .venv
@@ -38,3 +45,7 @@ exhaustive: .venv/dev.stamp  ## the searches in all their cases, and five times 
 	$(INSTALL) torch
 	$(INSTALL) --editable '.[torch,flower,flare,dev]'
 	touch .venv/demo.stamp $@
+
+.venv/fuzz.stamp: .venv/dev.stamp
+	$(INSTALL) --editable '.[fuzz]'
+	touch $@
