@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -22,7 +23,7 @@ from net.hall import Event, Hall, Joined, Said, listen, nothing
 from net.past import Past
 from net.peer import Peer
 from net.policy import ASSEMBLE, gather
-from net.report import Meter, OnReport
+from net.report import Meter, OnReport, SessionReport
 from net.store import read_keys, read_payload, write_whole
 from net.tasks import open_crew, stop_on_sigterm
 from net.tls import Endpoint, Pins
@@ -222,16 +223,10 @@ class _Coordinator:
         absent: PartySet = frozenset(),
         resumed: OpenSession | None = None,
     ) -> Held | None:
-        advanced: list[Held] = []
-
-        async def settle(aggregate: Aggregate) -> None:
-            following = await trio.to_thread.run_sync(held.advanced, self._workload, aggregate)
-            await trio.to_thread.run_sync(write_whole, self._path, following.payload)
-            advanced.append(following)
-
         everybody = frozenset(self._consortium.members_by_id)
         params = await trio.to_thread.run_sync(self._params, held)
         meter = Meter(resumed.members if resumed else frozenset(members), self.hall.traffic)
+        settle = _Settling(held, self._workload, self._path)
         collecting = Collecting(
             self._family,
             server,
@@ -247,13 +242,15 @@ class _Coordinator:
         outcome = await collecting.run(self._policy)
         self._past = collecting.past
         await trio.to_thread.run_sync(self._hand_on, server)
-        report = meter.report(held.fl_round, server, outcome, everybody)
+        self._tell(meter.report(held.fl_round, server, outcome, everybody))
+        return settle.following
+
+    def _tell(self, report: SessionReport) -> None:
         self._on_report(report)
-        if not isinstance(outcome, Finished):
-            log.warning("step %d: aborted: %s", report.fl_round, outcome.reason.value)
-            return None
-        log.debug("step %d: the sum covers %d parties", report.fl_round, len(report.included))
-        return advanced[0]
+        if isinstance(report.outcome, Finished):
+            log.debug("step %d: the sum covers %d parties", report.fl_round, len(report.included))
+        else:
+            log.warning("step %d: aborted: %s", report.fl_round, report.outcome.reason.value)
 
     def _hand_on(self, server: Collector) -> None:
         """An epoch goes to the next session, of this process or of the one after it."""
@@ -308,3 +305,19 @@ class _Open:
 
     session: OpenSession
     server: Collector
+
+
+class _Settling:
+    """Turns the sum into the payload that follows, on disk. following: None until then."""
+
+    def __init__(self, held: Held, workload: Workload, path: Path) -> None:
+        self.following: Held | None = None
+        self._held = held
+        self._workload = workload
+        self._path = path
+
+    async def __call__(self, aggregate: Aggregate) -> None:
+        """Raises WorkloadRefused."""
+        following = await trio.to_thread.run_sync(self._held.advanced, self._workload, aggregate)
+        await trio.to_thread.run_sync(write_whole, self._path, following.payload)
+        self.following = following
