@@ -1,9 +1,10 @@
 """The coordinator process: waits for the members, runs one session a training step, keeps the payload."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -23,7 +24,7 @@ from net.past import Past
 from net.peer import Peer
 from net.policy import ASSEMBLE, gather
 from net.recorder import Concluded, Recorder
-from net.report import Meter, OnReport
+from net.report import Meter, OnReport, SessionReport
 from net.store import read_keys, read_payload, write_whole
 from net.tasks import open_crew, stop_on_sigterm
 from net.tls import Endpoint, Pins
@@ -37,6 +38,7 @@ log = logging.getLogger("veilsum.coordinator")
 
 
 OnListening = Callable[[str, int], None]
+OnEnd = Callable[[Outcome, Held | None], Awaitable[None]]
 
 
 async def run_coordinator(
@@ -234,19 +236,12 @@ class _Coordinator:
         absent: PartySet = frozenset(),
         resumed: OpenSession | None = None,
     ) -> Held | None:
-        advanced: list[Held] = []
-
-        async def settle(aggregate: Aggregate) -> None:
-            following = await trio.to_thread.run_sync(held.advanced, self._workload, aggregate)
-            await trio.to_thread.run_sync(write_whole, self._path, following.payload)
-            advanced.append(following)
-            await record(Finished(aggregate), following)
-
         async def record(outcome: Outcome, following: Held | None) -> None:
             concluded = Concluded(server.params, invited, server, outcome, collecting.transcript, held, following)
             await self._recorder.write(concluded)
 
         everybody = frozenset(self._consortium.members_by_id)
+        settle = _Settling(held, self._workload, self._path, record)
         meter = Meter(resumed.members if resumed else frozenset(members), self.hall.traffic)
         collecting = Collecting(
             self._family,
@@ -266,13 +261,15 @@ class _Coordinator:
         self._recorder.give_out(self.hall.peers.values())
         self._past = collecting.past
         await trio.to_thread.run_sync(self._hand_on, server)
-        report = meter.report(held.fl_round, server, outcome, everybody)
+        self._tell(meter.report(held.fl_round, server, outcome, everybody))
+        return settle.following
+
+    def _tell(self, report: SessionReport) -> None:
         self._on_report(report)
-        if not isinstance(outcome, Finished):
-            log.warning("step %d: aborted: %s", report.fl_round, outcome.reason.value)
-            return None
-        log.debug("step %d: the sum covers %d parties", report.fl_round, len(report.included))
-        return advanced[0]
+        if isinstance(report.outcome, Finished):
+            log.debug("step %d: the sum covers %d parties", report.fl_round, len(report.included))
+        else:
+            log.warning("step %d: aborted: %s", report.fl_round, report.outcome.reason.value)
 
     def _hand_on(self, server: Collector) -> None:
         """An epoch goes to the next session, of this process or of the one after it."""
@@ -331,3 +328,21 @@ class _Open:
 
     session: OpenSession
     server: Collector
+
+
+class _Settling:
+    """Turns the sum into the payload that follows, on disk, and then has it recorded. following: None until then."""
+
+    def __init__(self, held: Held, workload: Workload, path: Path, record: OnEnd) -> None:
+        self.following: Held | None = None
+        self._held = held
+        self._workload = workload
+        self._path = path
+        self._record = record
+
+    async def __call__(self, aggregate: Aggregate) -> None:
+        """Raises WorkloadRefused."""
+        following = await trio.to_thread.run_sync(self._held.advanced, self._workload, aggregate)
+        await trio.to_thread.run_sync(write_whole, self._path, following.payload)
+        self.following = following
+        await self._record(Finished(aggregate), following)

@@ -20,8 +20,8 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The session of this task. endings: of those who were in it to the end. largest: bytes of a message of theirs;
-    what they say in it now is read past.
+    """The session of this task. endings: of who was in it to the end. largest: bytes of a message of theirs: what
+    they say in it now is read past.
     """
 
     task: Task

@@ -1,19 +1,22 @@
 import socket
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 import trio
 
 from mpc.field import PrimeField
-from net.control import Welcome
+from net.control import Claim, Resumed, Task, Welcome
 from net.door import Door
-from net.hall import Hall, Sent
+from net.framing import Kind
+from net.hall import Gone, Hall, Joined, Left, Sent
 from net.partaking import Trained
+from net.past import Ending, Past
 from net.peer import Peer
 from net.policy import KEEPALIVE_IDLE
 from net.sockets import keep_alive
 from net.tls import Endpoint, Pins
-from protocols.errors import PartyId
+from protocols.errors import DropReason, PartyId
 
 
 @pytest.fixture
@@ -88,3 +91,93 @@ def test_what_a_party_sent_or_trained_does_not_print():
     assert "secret" not in repr(Sent(PartyId(0), peer, 1, b"secret", uploaded=True))
     vector = PrimeField.with_bits(20).vector([123456])
     assert "123456" not in repr(Trained(None, vector))
+
+
+# Who may come back
+
+
+class Connection:
+    """A peer, as far as the hall counts."""
+
+    def __init__(self, came=0, went=0):
+        self.bytes_in, self.bytes_out, self.said, self.closed = came, went, [], False
+
+    def say(self, message):
+        self.said.append(message)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def patient(make_consortium, make_keys):
+    consortium = make_consortium()
+    secret = make_keys("coordinator").tls_root
+    endpoint = Endpoint(consortium.coordinator, secret, Pins.of(consortium.members), server=True)
+    return Hall(consortium, endpoint, grace=5.0)
+
+
+def test_who_vanished_is_expected_until_its_grace_is_over(patient):
+    one = Connection()
+    patient._note(Joined(PartyId(2), one))
+    patient._note(Left(PartyId(2), one, DropReason.VANISHED))
+    assert (patient.away, patient.lost, 2 in patient.expected, 2 in patient.peers) == ({2: one}, set(), True, False)
+    patient._note(Gone(PartyId(2), one))
+    assert (patient.away, patient.lost, 2 in patient.expected) == ({}, {2}, False)
+
+
+@pytest.mark.parametrize("reason", [DropReason.ABORTED, DropReason.MALFORMED, DropReason.UNEXPECTED])
+def test_who_left_or_broke_the_rules_is_not_waited_for(patient, reason):
+    one = Connection()
+    patient._note(Joined(PartyId(2), one))
+    patient._note(Left(PartyId(2), one, reason))
+    assert (patient.away, patient.lost) == ({}, {2})
+
+
+def test_the_end_of_a_grace_does_not_concern_who_is_back(patient):
+    one, other = Connection(), Connection()
+    patient._note(Joined(PartyId(2), one))
+    patient._note(Left(PartyId(2), one, DropReason.VANISHED))
+    patient._note(Joined(PartyId(2), other))
+    patient._note(Gone(PartyId(2), one))
+    assert (patient.away, patient.lost, patient.peers) == ({}, set(), {2: other})
+    patient._note(Left(PartyId(2), other, DropReason.VANISHED))
+    patient._note(Gone(PartyId(2), one))
+    assert patient.away == {2: other}
+
+
+def test_what_all_connections_of_a_party_carried_is_counted_once(patient):
+    older, newer = Connection(100, 10), Connection(1, 2)
+    patient._note(Joined(PartyId(2), older))
+    assert patient.traffic(PartyId(2)) == (100, 10)
+    patient._note(Joined(PartyId(2), newer))
+    assert (older.closed, patient.traffic(PartyId(2))) == (True, (101, 12))
+    patient._note(Left(PartyId(2), older, DropReason.VANISHED))
+    patient._note(Left(PartyId(2), newer, DropReason.VANISHED))
+    assert patient.traffic(PartyId(2)) == (101, 12)
+    assert patient.traffic(PartyId(3)) == (0, 0)
+
+
+CLAIM = Claim(bytes(16), 3, 5)
+PAST = Past(Task(3, 1, bytes(32), bytes(16)), 1000, {PartyId(2): Ending(4, 5, (b"the sum",))})
+
+
+@pytest.mark.parametrize(
+    ("party", "claim", "hears"),
+    [
+        (2, CLAIM, True),
+        (2, replace(CLAIM, taken=4), False),
+        (2, replace(CLAIM, session=2), False),
+        (2, replace(CLAIM, run=bytes(15) + b"x"), False),
+        (2, None, False),
+        (3, CLAIM, False),
+    ],
+)
+async def test_who_lacks_the_end_alone_of_the_session_before_hears_it(party, claim, hears):
+    peer = Peer(trio.testing.memory_stream_pair()[0])
+    said = []
+    peer.say, peer.post = said.append, lambda kind, *parts: said.append((kind, b"".join(parts)))
+    PAST.tell(PartyId(party), peer, claim)
+    expected = [Resumed(3, 4), (Kind.MESSAGE, b"\0\0\0\3the sum")]
+    assert said == (expected if hears else [])
+    assert (Kind.MESSAGE in peer.deframer.limits) is hears
