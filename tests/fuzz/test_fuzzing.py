@@ -164,7 +164,7 @@ def test_a_wrong_sum_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         return right(self, outcome)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Server, "_end", wrong)
-    for name in ("alone-secagg-active", "session-secagg-active", "connection-coordinator-secagg-active"):
+    for name in ("alone-secagg-active", "session-secagg-active"):
         target = find(name)
         with pytest.raises((AssertionError, ExceptionGroup)) as caught:
             play(target.seeds(), target)

@@ -111,7 +111,7 @@ async def test_a_member_that_answers_no_task_is_waited_for_once_and_then_a_momen
     loopback, make_keys, monkeypatch, stays
 ):
     """It stays, or goes and comes again all the time."""
-    monkeypatch.setattr("net.coordinator.SETTLING", 0.1)
+    monkeypatch.setattr("net.assembling.SETTLING", 0.1)
     talk, begun = loopback(), []
     card = talk.consortium.members[4]
     endpoint = Endpoint(card, make_keys(card.name).tls_root, Pins.of([talk.consortium.coordinator]), server=False)
