@@ -166,9 +166,10 @@ class Pins:
         """The name of the card whose root signed this leaf. Raises TlsError when none did."""
         try:
             leaf = x509.load_der_x509_certificate(leaf_der)
+            issuers = leaf.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
         except _UNUSABLE as exc:
             raise TlsError("the certificate of this peer is none that we can read") from exc
-        for claimed in leaf.issuer.get_attributes_for_oid(NameOID.COMMON_NAME):  # says whose key to try, no more
+        for claimed in issuers:  # says whose key to try, no more
             name = str(claimed.value)
             with suppress(KeyError, *_UNUSABLE):
                 leaf.verify_directly_issued_by(self.roots[name])

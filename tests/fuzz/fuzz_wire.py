@@ -11,17 +11,23 @@ from fuzz_target import OneInput, Target, require
 
 from net.control import (
     CONTROL,
+    RUN_BYTES,
+    Claim,
     Finished,
     Grant,
     Hello,
+    Leave,
     Offer,
     Over,
     Ready,
     Reason,
+    Records,
     Refused,
+    Resumed,
     Standing,
     Task,
     Want,
+    WantRecords,
     Welcome,
 )
 from protocols.epoch.epochs import ClientEpoch
@@ -80,7 +86,9 @@ def _trees(seeds: Seeds, behind: int) -> Callable[[bytes, Random], bytes]:
 
 def controls() -> Sequence[bytes]:
     said = (
-        Hello(WIRE, _DIGEST, 1_800_000_000), Welcome(), Refused(Reason.CLOCK, "set both"), Task(3, 1, _DIGEST),
+        Hello(WIRE, _DIGEST, 1_800_000_000), Hello(WIRE, _DIGEST, 1_800_000_000, Claim(bytes(RUN_BYTES), 3, 2)),
+        Welcome(), Refused(Reason.CLOCK, "set both"), Records(4, _DIGEST), WantRecords(2),
+        Task(3, 1, _DIGEST, bytes(RUN_BYTES)), Resumed(3, 2), Leave(),
         Want(_DIGEST), Ready(3), Offer(3, 2**20), Grant(3), Over(3), Finished(9, _DIGEST),
         Standing(2, _DIGEST, 1, _PARTIES),
     )  # fmt: skip
