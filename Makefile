@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check lint quick slow exhaustive
+.PHONY: demo test check lint quick slow exhaustive soak load
 
 demo: .venv/demo.stamp  ## five banks train a fraud model on this machine, and one of them is lost on the way
 	$(BIN)/veilsum demo
@@ -25,6 +25,15 @@ slow: .venv/dev.stamp
 
 exhaustive: .venv/dev.stamp  ## the searches in all their cases, and five times the sessions that `slow` draws
 	VEILSUM_EXAMPLES=5 $(BIN)/pytest -m slow -n 2 tests/mpc tests/protocols tests/conformance
+
+RELIABILITY := $(BIN)/python -m benchmarks.reliability
+
+soak: .venv/dev.stamp  ## a thousand sessions of real processes under faults; writes their counts into docs/reliability.md
+	$(RELIABILITY) soak --sessions 1000 --out docs/reliability.md
+
+load: .venv/dev.stamp  ## a thousand parties at one coordinator, then each attack on one; writes both tables
+	$(RELIABILITY) load --out docs/reliability.md
+	$(RELIABILITY) abuse --out docs/reliability.md
 
 # A stamp is written last: an environment whose making was interrupted does not count and is made again.
 .venv/demo.stamp: pyproject.toml constraints.txt
