@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check lint quick slow exhaustive fuzz fuzz-long
+.PHONY: demo test check lint quick slow exhaustive fuzz fuzz-long soak load
 
 demo: .venv/demo.stamp  ## five banks train a fraud model on this machine, and one of them is lost on the way
 	$(BIN)/veilsum demo
@@ -32,6 +32,15 @@ fuzz: .venv/dev.stamp  ## a minute of fuzzing, all targets in turn; findings sta
 INPUTS ?= 50000000
 fuzz-long: .venv/fuzz.stamp  ## hours of it, guided by coverage, and a table at the end
 	$(BIN)/python tests/fuzz --guided --inputs $(INPUTS)
+
+RELIABILITY := $(BIN)/python -m benchmarks.reliability
+
+soak: .venv/dev.stamp  ## a thousand sessions of real processes under faults; writes their counts into docs/reliability.md
+	$(RELIABILITY) soak --sessions 1000 --out docs/reliability.md
+
+load: .venv/dev.stamp  ## a thousand parties at one coordinator, then each attack on one; writes both tables
+	$(RELIABILITY) load --out docs/reliability.md
+	$(RELIABILITY) abuse --out docs/reliability.md
 
 # A stamp is written last: an environment whose making was interrupted does not count and is made again.
 .venv/demo.stamp: pyproject.toml constraints.txt

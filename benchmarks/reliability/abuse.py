@@ -5,7 +5,7 @@ from outside and held against those of the same training without an attack.
 """
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -35,6 +35,8 @@ ASSEMBLING: Final = 20.0  # seconds for those who are connected to be ready
 ATTEMPTS: Final = 6  # at a step: so often the coordinator waits for banks that cannot come in
 SEEKING: Final = 300.0  # seconds for which a bank tries to come in
 HEAD_START: Final = 2.0  # seconds that an attack goes on before the banks come
+MOST: Final = 1.5  # times what the coordinator uses without an attack
+HALF_A_CORE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,70 @@ class Trained:
     share: float
 
 
+@dataclass(frozen=True, slots=True)
+class Borne:
+    """One training under an attack, beside the one without."""
+
+    trained: Trained
+    calm: Trained
+
+    @property
+    def cpu(self) -> float:
+        """Times the CPU seconds of the calm one."""
+        return self.trained.used.cpu / self.calm.used.cpu
+
+    @property
+    def peak(self) -> float:
+        return self.trained.used.peak / self.calm.used.peak
+
+    @property
+    def complete(self) -> bool:
+        """Every sum came, exact, with all banks in it, and at once."""
+        return self.trained.sums == self.trained.exact == self.calm.sums and not self.trained.aborted
+
+    @property
+    def fine(self) -> bool:
+        return self.complete and max(self.cpu, self.peak) <= MOST and self.trained.share <= HALF_A_CORE
+
+
 def abuse_setting(steps: int = STEPS, length: int = LENGTH) -> Setting:
     """The last of the banks is the insider, where there is one. One step more than is measured: after its last one a
     coordinator is gone.
     """
     return Setting("secagg", Variant.ACTIVE, 6, 1, 1, 1, steps + 1, length)
+
+
+async def abuse(setting: Setting, seed: int, names: Iterable[str], on_borne: Callable[[Borne], None]) -> list[Borne]:
+    """The calm training, then each of these attacks."""
+    calm = await train_under(None, setting, seed)
+    found = []
+    for name in names:
+        found.append(Borne(await train_under(name, setting, seed), calm))
+        on_borne(found[-1])
+    return found
+
+
+def section(found: Sequence[Borne], setting: Setting) -> str:
+    """Markdown."""
+    calm = found[0].calm
+    used = f"{calm.used.cpu:.1f} CPU seconds and {calm.used.peak / 1e6:.0f} MB"
+    lines = [
+        f"{setting.banks} banks, {setting.protocol}, {setting.length:,} elements. "
+        f"Without an attack {calm.sums} sums took {calm.seconds:.0f} s, and the coordinator {used}.",
+        "",
+        "| attack | connections a second | attacker, cores | exact sums, all banks | CPU s | times | MB | times |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    return "\n".join([*lines, *map(row, found)])
+
+
+def row(borne: Borne) -> str:
+    one = borne.trained
+    pace = one.begun / one.seconds
+    return (
+        f"| {one.name} | {pace:.0f} | {one.share:.2f} | {one.exact} of {borne.calm.sums} | {one.used.cpu:.1f} | "
+        f"{borne.cpu:.2f} | {one.used.peak / 1e6:.0f} | {borne.peak:.2f} |"
+    )
 
 
 async def train_under(name: str | None, setting: Setting, seed: int) -> Trained:

@@ -29,6 +29,7 @@ from benchmarks.reliability.training import sums_in
 from net.config import Address, MeshConfig
 from veilsum.demo.files import free_addresses
 
+PULSE: Final = 0.1  # seconds
 LAST_WORDS: Final = 12.0  # seconds for the others to end after the coordinator, or after they were asked to
 
 _taken: set[Address] = set()
@@ -64,6 +65,7 @@ class Crew:
             try:
                 await self._start()
                 self._nursery.start_soon(self._look_for_hangs)
+                self._nursery.start_soon(self._feel_the_pulse)
                 await self._until_over()
             finally:
                 self._over = True
@@ -84,7 +86,7 @@ class Crew:
             where = self._mesh_places(entries)
         else:
             where = {link.caller: entry for link, entry in entries.items()}
-            write_coordinator(self._folder, soak_policy())
+            write_coordinator(self._folder, soak_policy(self._setting))
             await self._launch(None)
         for place, at in where.items():
             write_party(self._folder, self._setting, place, at)
@@ -103,7 +105,7 @@ class Crew:
             assert link.answerer is not None
             self._proxies[link].upstream = own[link.answerer]
             called[link.caller][link.answerer] = entry
-        return {place: mesh_place(own[place], peers) for place, peers in called.items()}
+        return {place: mesh_place(self._setting, own[place], peers) for place, peers in called.items()}
 
     async def _launch(self, who: int | None) -> None:
         common = (self._folder, self._setting)
@@ -165,6 +167,13 @@ class Crew:
                 leads = self._setting.is_mesh or who is None
                 if leads and self._runs(who) and time.monotonic() - last > patience:
                     await self._hangs(who, f"no session ended within {patience:g} s")
+
+    async def _feel_the_pulse(self) -> None:
+        """How long this machine lets a process wait that has something to do."""
+        while True:
+            due = time.monotonic() + PULSE
+            await trio.sleep(PULSE)
+            self._story.pause = max(self._story.pause, time.monotonic() - due)
 
     async def _hangs(self, who: int | None, text: str) -> None:
         """Where it stands goes into its log."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Final
 
-from benchmarks.reliability.faults import Action, Fault, FaultPlan, Setting, Way
+from benchmarks.reliability.faults import PATIENCE, Action, Fault, FaultPlan, Setting, Way
 from protocols.session import Variant
 
 STEPS: Final = 25
@@ -29,7 +29,7 @@ _WEIGHTS: Final[Mapping[Action, int]] = {
     Action.KILL: 3, Action.KILL_OTHER: 1,
 }  # fmt: skip
 
-_STALLS: Final = (0.2, 0.2, 0.6, 0.6, 8.0)  # seconds; the last is longer than a round's patience
+_STALLS: Final = (0.03, 0.03, 0.1, 0.1, 1.3)  # times the patience of a round
 
 # bytes of one session over one connection; only how evenly faults are spread depends on them
 _SESSION: Final[Mapping[str, Mapping[Way, int]]] = {
@@ -41,17 +41,17 @@ _SESSION: Final[Mapping[str, Mapping[Way, int]]] = {
 }
 
 
-def draw(seed: int, number: int, steps: int = STEPS) -> FaultPlan:
+def draw(seed: int, number: int, steps: int = STEPS, patience: float = PATIENCE) -> FaultPlan:
     """The plan of this number."""
     chance = Random(f"soak {seed} {number}")
-    setting = _setting(chance, steps)
+    setting = _setting(chance, steps, patience)
     count = round(steps * FAULTS_A_STEP * chance.uniform(0.6, 1.4))
     return FaultPlan(setting, tuple(_fault(chance, setting) for _ in range(count)))
 
 
-def _setting(chance: Random, steps: int) -> Setting:
+def _setting(chance: Random, steps: int, patience: float) -> Setting:
     ((protocol, variant), numbers, _), *_ = chance.choices(_KINDS, [weight for *_, weight in _KINDS])
-    return Setting(protocol, variant, *numbers, steps)
+    return Setting(protocol, variant, *numbers, steps, patience=patience)
 
 
 def _fault(chance: Random, setting: Setting) -> Fault:
@@ -64,12 +64,12 @@ def _fault(chance: Random, setting: Setting) -> Fault:
         way,
         chance.randrange(most),
         action,
-        _seconds(chance, action),
+        _seconds(chance, action, setting.patience),
         chance.randrange(1, 5) if greeting else None,
     )
 
 
-def _seconds(chance: Random, action: Action) -> float:
+def _seconds(chance: Random, action: Action, patience: float) -> float:
     if action is Action.STALL:
-        return chance.choice(_STALLS)
+        return round(chance.choice(_STALLS) * patience, 3)
     return chance.choice((0.01, 0.05)) if action is Action.DELAY else 0.0

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
+from benchmarks.reliability.faults import Setting
 from benchmarks.reliability.proxy import Struck
 from benchmarks.reliability.story import Places, victims
 
@@ -20,8 +21,8 @@ class Held:
 class Excuses:
     """A fault excuses whoever it struck until a session that began after its end has that one in its sum."""
 
-    def __init__(self, banks: int, strikes: Iterable[Struck], held: Iterable[Held]) -> None:
-        self._banks = banks
+    def __init__(self, setting: Setting, strikes: Iterable[Struck], held: Iterable[Held]) -> None:
+        self._setting = setting
         self._strikes = list(strikes)
         self._held = list(held)
 
@@ -43,9 +44,9 @@ class Excuses:
 
     def _current(self, moment: float) -> list[Places]:
         """Of each fault whom it still excuses."""
-        since = {party: self._since(party, moment) for party in range(self._banks)}
+        since = {party: self._since(party, moment) for party in range(self._setting.banks)}
         still = (
-            frozenset(party for party in victims(struck, self._banks) if struck.until > since[party])
+            frozenset(party for party in victims(struck, self._setting) if struck.until > since[party])
             for struck in self._strikes
             if struck.at <= moment
         )

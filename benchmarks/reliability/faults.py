@@ -29,7 +29,7 @@ class Action(StrEnum):
 
 
 LENGTH: Final = 50
-"""Elements of an input where nothing else is said."""
+PATIENCE: Final = 6.0
 
 TIMED: Final = frozenset({Action.STALL, Action.DELAY})
 
@@ -90,9 +90,17 @@ class Fault:
         )
 
 
+_SETTING = re.compile(
+    r"(?P<protocol>[a-z+]+) (?P<variant>[a-z]+) (?P<numbers>\d+( \d+){4})"
+    r"( length=(?P<length>\d+))?( patience=(?P<patience>\d+(\.\d+)?))?"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Who trains, under which protocol. steps: sums that the training is made of. length: elements of an input."""
+    """Who trains, under which protocol. steps: sums that the training is made of. length: elements of an input.
+    patience: seconds of a round.
+    """
 
     protocol: str
     variant: Variant
@@ -102,6 +110,7 @@ class Setting:
     rounds_per_epoch: int
     steps: int
     length: int = LENGTH
+    patience: float = PATIENCE
 
     @property
     def is_mesh(self) -> bool:
@@ -124,20 +133,26 @@ class Setting:
 
     def __str__(self) -> str:
         numbers = f"{self.banks} {self.colluding} {self.losses} {self.rounds_per_epoch} {self.steps}"
-        length = "" if self.length == LENGTH else f" {self.length}"
-        return f"{self.protocol} {self.variant} {numbers}{length}"
+        length = "" if self.length == LENGTH else f" length={self.length}"
+        patience = "" if self.patience == PATIENCE else f" patience={self.patience:g}"
+        return f"{self.protocol} {self.variant} {numbers}{length}{patience}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Raises ValueError."""
-        protocol, variant, *numbers = text.split()
-        return cls(protocol, Variant(variant), *map(int, numbers))
+        if (found := _SETTING.fullmatch(text)) is None:
+            raise ValueError(f"{text!r} is no setting: write it as 'secagg active 5 1 1 1 30 patience=20'")
+        banks, colluding, losses, rounds, steps = map(int, found["numbers"].split())
+        length, patience = int(found["length"] or LENGTH), float(found["patience"] or PATIENCE)
+        return cls(
+            found["protocol"], Variant(found["variant"]), banks, colluding, losses, rounds, steps, length, patience
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
     """One line: `secagg active 5 1 1 1 30: 3 up@4711 cut; 0#2 down@120 stall 8`. The numbers before the colon: banks,
-    colluding, losses, rounds an epoch, steps, and the elements of an input where these are not 50.
+    colluding, losses, rounds an epoch, steps; then `length=` and `patience=` where these are not 50 and 6.
     """
 
     setting: Setting

@@ -25,15 +25,18 @@ from protocols.roster import Card, Consortium
 
 LOOPBACK: Final = "127.0.0.1"
 COORDINATOR: Final = "coordinator"
-PATIENCE: Final = 6.0  # seconds of a round: a stall that is longer loses a party
-ASSEMBLING: Final = 10.0  # seconds for those who are connected to be ready, and for all to come at the start
+ASSEMBLING: Final = 2.0  # times the patience of a round: for all to come at the start, and to be ready
+GRACE: Final = 1.0  # seconds in which a party may come back after its connection broke
 ATTEMPTS: Final = 4
 SEEKING: Final = 60.0  # seconds that a party looks for its coordinator, or for enough peers
 SLACK: Final = 20.0  # seconds that a machine which is busy with other sessions may add to any deadline
 
 
-def soak_policy() -> Policy:
-    return Policy(RoundPolicy(PATIENCE), {ASSEMBLE: RoundPolicy(ASSEMBLING)}, attempts=ATTEMPTS)
+def soak_policy(setting: Setting) -> Policy:
+    """A mesh has no grace."""
+    patience = setting.patience
+    rounds = {ASSEMBLE: RoundPolicy(ASSEMBLING * patience)}
+    return Policy(RoundPolicy(patience), rounds, attempts=ATTEMPTS, grace=0.0 if setting.is_mesh else GRACE)
 
 
 def deadline(setting: Setting) -> float:
@@ -42,7 +45,7 @@ def deadline(setting: Setting) -> float:
     """
     rounds = len(family_of(setting.protocol, setting.rounds_per_epoch).rounds)
     waits = 3 * rounds if setting.is_mesh else rounds
-    return 2 * ATTEMPTS * ASSEMBLING + waits * PATIENCE + SLACK
+    return (2 * ATTEMPTS * ASSEMBLING + waits) * setting.patience + SLACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +114,9 @@ def write_party(folder: Folder, setting: Setting, place: int, where: Address | M
     folder.file(place).write_text(dump_party(config, folder.path), encoding="utf-8")
 
 
-def mesh_place(own: Address, peers: Mapping[int, Address]) -> MeshConfig:
+def mesh_place(setting: Setting, own: Address, peers: Mapping[int, Address]) -> MeshConfig:
     """peers: where this member calls those before it."""
-    return MeshConfig(own, {_name(place): address for place, address in peers.items()}, soak_policy())
+    return MeshConfig(own, {_name(place): address for place, address in peers.items()}, soak_policy(setting))
 
 
 def _name(place: int | None) -> str:

@@ -72,7 +72,7 @@ class _Judge:
         self._everybody = frozenset(range(setting.banks))
         self._verdict = Verdict(hangs=list(story.hangs))
         self._reports = self._all(Reported)
-        self._excuses = Excuses(setting.banks, story.strikes, self._held())
+        self._excuses = Excuses(setting, story.strikes, self._held())
 
     def judge(self) -> Verdict:
         self._check_sums()

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -114,23 +114,18 @@ def _callers(port: int) -> int:
     return sum(one[1].endswith(f":{port:04X}") and one[3] == "01" for one in fields)
 
 
-def table(one: Load) -> str:
+def section(one: Load) -> str:
     """Markdown."""
     steps = (("listening", one.idle), (f"{one.parties:,} are connected", one.greeted), ("the sum is there", one.ended))
-    lines = ["| the coordinator, when | CPU seconds so far | memory, MB | at most, MB |", "| --- | --- | --- | --- |"]
+    lines = [
+        f"{one.parties:,} parties had called before the coordinator looked: after {one.connected:.1f} s all were "
+        f"welcome, {one.closed:,} connections were closed and opened again. The round of "
+        f"{load_setting(one.parties).protocol} took {one.round:.0f} s, its sum covers {one.included:,}.",
+        "",
+        "| the coordinator, when | CPU seconds so far | memory, MB | at most, MB |",
+        "| --- | --- | --- | --- |",
+    ]
     lines += [
         f"| {name} | {used.cpu:.1f} | {used.resident / 1e6:.0f} | {used.peak / 1e6:.0f} |" for name, used in steps
     ]
     return "\n".join(lines)
-
-
-def summary(one: Load) -> str:
-    return (
-        f"{one.parties:,} parties, all calling before the coordinator looked: connected after {one.connected:.1f} s, "
-        f"{one.closed:,} connections closed and opened again; the round took {one.round:.0f} s, the sum covers "
-        f"{one.included:,}."
-    )
-
-
-def plain(one: Load) -> dict[str, Any]:
-    return asdict(one)

@@ -14,7 +14,7 @@ import trio
 
 from benchmarks.reliability.crew import train
 from benchmarks.reliability.drawing import draw
-from benchmarks.reliability.faults import FaultPlan
+from benchmarks.reliability.faults import PATIENCE, FaultPlan
 from benchmarks.reliability.files import Folder
 from benchmarks.reliability.judge import Verdict, judge
 from benchmarks.reliability.story import Story
@@ -63,17 +63,19 @@ class Row:
 
 @dataclass(slots=True)
 class Counts:
-    """rows: by the kind of training. faults: how often each struck. replayed: bytes that came back for what was said
-    again, at most. unclean: results that are not explained.
+    """rows: by the kind of training. faults: how often each struck. pause: the longest that the machine kept a process
+    waiting. unclean: results that are not explained.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    pause: float = 0.0
     unclean: list[Result] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
         self.rows.setdefault(result.plan.setting.name, Row()).add(result)
+        self.pause = max(self.pause, result.story.pause)
         self.faults.update(struck.fault.action.value for struck in result.story.strikes)
         if not result.verdict.clean:
             self.unclean.append(result)
@@ -97,7 +99,9 @@ async def run_one(plan: FaultPlan) -> Result:
     return Result(plan, story, verdict, None if verdict.clean else path)
 
 
-async def soak(seed: int, sessions: int, seconds: float, on_result: Callable[[Result], None]) -> Counts:
+async def soak(
+    seed: int, sessions: int, seconds: float, on_result: Callable[[Result], None], patience: float = PATIENCE
+) -> Counts:
     """Until so many sessions with a fault in them have ended; after so many seconds no training begins any more."""
     counts, numbers, begun = Counts(), count(), time.monotonic()
 
@@ -106,7 +110,7 @@ async def soak(seed: int, sessions: int, seconds: float, on_result: Callable[[Re
 
     async def work() -> None:
         while goes_on():
-            result = await run_one(draw(seed, next(numbers)))
+            result = await run_one(draw(seed, next(numbers), patience=patience))
             counts.add(result)
             on_result(result)
 
@@ -128,6 +132,16 @@ def table(counts: Counts) -> str:
     return "\n".join(lines)
 
 
+def section(counts: Counts) -> str:
+    """Markdown."""
+    total = counts.total
+    return (
+        f"{total.wrong} wrong sums, {total.hangs} hangs, {total.unexplained} things that no fault explains; "
+        f"{counts.seconds:.0f} s, in which this machine kept a process that was due waiting for up to "
+        f"{counts.pause:.1f} s.\n\n{table(counts)}\n\nFaults that struck: {faults_in(counts)}."
+    )
+
+
 def faults_in(counts: Counts) -> str:
     return ", ".join(f"{action} {many:,}" for action, many in sorted(counts.faults.items()))
 
@@ -138,5 +152,5 @@ def complaints(result: Result) -> Iterator[str]:
     yield from (f"WRONG SUM: {line}" for line in verdict.wrong)
     yield from (f"HANG: {line}" for line in verdict.hangs)
     yield from (f"UNEXPLAINED: {line}" for line in verdict.odd)
-    yield f"  logs: {result.kept}"
+    yield f"  logs: {result.kept}; this machine kept a process waiting for up to {result.story.pause:.1f} s"
     yield f"  again: python -m benchmarks.reliability soak --plan '{result.plan}'"

@@ -5,7 +5,7 @@ All times are of the monotonic clock, which the processes of a machine share.
 
 from dataclasses import dataclass, field
 
-from benchmarks.reliability.faults import Action, Link
+from benchmarks.reliability.faults import Action, Link, Setting
 from benchmarks.reliability.proxy import Struck
 
 Places = frozenset[int]
@@ -93,7 +93,7 @@ class Told:
 class Story:
     """told: in the order in which it was heard. hangs: a line for each process that did not go on, or end, in time.
     models: who -> whose inputs each sum of its stored payload covers. answered: bytes that came back for what was said
-    again.
+    again. pause: the longest that this machine kept a process waiting that was due, in seconds.
     """
 
     told: list[Told] = field(default_factory=list)
@@ -102,16 +102,17 @@ class Story:
     models: dict[int | None, list[list[int]]] = field(default_factory=dict)
     answered: list[int] = field(default_factory=list)
     seconds: float = 0.0
+    pause: float = 0.0
 
 
 def name(who: int | None) -> str:
     return "the coordinator" if who is None else f"bank {who}"
 
 
-def victims(struck: Struck, banks: int) -> Places:
+def victims(struck: Struck, setting: Setting) -> Places:
     """Whom a fault may have cost a session. A coordinator that is killed costs everybody."""
-    link, action = struck.fault.link, struck.fault.action
-    if action in HARMLESS or (action is Action.STALL and struck.fault.seconds < LOSING_STALL):
+    link, action, banks = struck.fault.link, struck.fault.action, setting.banks
+    if action in HARMLESS or (action is Action.STALL and struck.fault.seconds < LOSING_STALL * setting.patience):
         return frozenset()
     if action is Action.KILL:
         return frozenset({link.caller})
@@ -127,4 +128,4 @@ def ends(link: Link) -> Places:
 HARMLESS = frozenset({Action.DELAY, Action.REPLAY})
 """After these nobody may be missing from a sum."""
 
-LOSING_STALL = 1.2  # seconds; an upload may stand still for a quarter of a round's 6. A shorter stall loses nobody
+LOSING_STALL = 0.2  # of a round's patience; an upload may stand still for a quarter of it. A shorter stall loses nobody

@@ -220,7 +220,7 @@ def test_a_member_that_met_no_fault_has_a_sum_unless_more_than_planned_were_lost
 
 def test_the_fewest_that_must_be_away_cover_all_connections_that_broke():
     def fewest(*texts):
-        return Excuses(5, [struck(text, 1.0) for text in texts], ()).fewest(2.0)
+        return Excuses(MESH.setting, [struck(text, 1.0) for text in texts], ()).fewest(2.0)
 
     assert fewest() == 0
     assert fewest("1>0 up@5 cut") == 1
