@@ -1,7 +1,7 @@
 """The session that a party is in, if it is in one: from its task, or the journal, to its end."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import trio
@@ -87,7 +87,7 @@ class Partaking:
         spec = await trio.to_thread.run_sync(self._workload.spec, held.payload)
         machine = self._machine(held, spec)
         self._journal.begin()
-        kept = KeptSession(task, self._context, 0, not self._member.trains, (), b"")
+        kept = KeptSession(task, self._context, 0, not self._member.trains, ())
         self.now = self._entered(held, spec, machine, kept)
         peer.deframer.limits |= self.limits
         await self.now.attach(peer, 0)
@@ -120,7 +120,7 @@ class Partaking:
         if kept.task.payload != held.digest:
             raise JournalError("the model is another one by now")
         spec = await trio.to_thread.run_sync(self._workload.spec, held.payload)
-        self.now = self._entered(held, spec, machine, kept)
+        self.now = self._entered(held, spec, machine, replace(kept, snapshot=b""))
 
     def _entered(self, held: Held, spec: VectorSpec, machine: Contributor, kept: KeptSession) -> Contributing:
         member = self._member

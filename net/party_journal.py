@@ -35,8 +35,8 @@ class KeptFrame:
 
 @dataclass(frozen=True, slots=True)
 class KeptSession:
-    """context: of what must be as it was (`context_of`). taken: of the server's frames, so many. trained: whether the
-    machine has its input, or none is due.
+    """context: a digest of what must be as it was. taken: of the server's frames, so many. trained: whether the machine
+    has its input, or none is due. snapshot: empty but on its way to the file and from it, for it holds the secrets.
     """
 
     task: Task
@@ -44,7 +44,7 @@ class KeptSession:
     taken: int
     trained: bool
     frames: tuple[KeptFrame, ...]
-    snapshot: bytes = field(repr=False)
+    snapshot: bytes = field(default=b"", repr=False)
 
 
 _CODEC: Final = Codec(KeptSession, own=True)
@@ -56,31 +56,33 @@ class PartyJournal:
     def __init__(self, path: Path, identity: SigningKey, keep: Keep) -> None:
         self._file = Journal(path, storage_key(identity, "party"))
         self._keep = keep
-        self._session: KeptSession | None = None  # as it was written last
+        self._has_begun = False
 
     def read(self, last: Piece) -> KeptSession:
         """The session that was open when a process ended; from here on it is ours."""
         try:
-            self._session = _CODEC.decode(self._file.read(last))
+            session: KeptSession = _CODEC.decode(self._file.read(last))
         except WireError as exc:
             raise JournalError(f"{self._file.path}: not a journal of this version") from exc
         self._file.resume(last)
-        return self._session
+        self._has_begun = True
+        return session
 
     def begin(self) -> None:
         """What is written next is of another session: it takes the place of what is there."""
-        self._session = None
+        self._has_begun = False
 
     def write(self, session: KeptSession, machine: Contributor, said: Sequence[tuple[Kind, bytes]]) -> KeptSession:
         """One step on: with what it said, on disk, and its ledger with it."""
-        if self._session is None:
+        if not self._has_begun:
             self._file.begin()
+            self._has_begun = True
         frames = tuple(KeptFrame(kind, len(body), self._file.put(body)) for kind, body in said)
-        self._session = replace(session, frames=(*session.frames, *frames), snapshot=machine.snapshot())
-        last = self._file.put(_CODEC.encode(self._session))
+        session = replace(session, frames=(*session.frames, *frames))
+        last = self._file.put(_CODEC.encode(replace(session, snapshot=machine.snapshot())))
         self._file.sync()
         self._keep(machine.ledger, last)
-        return self._session
+        return session
 
     def body(self, frame: KeptFrame) -> bytes:
         return self._file.read(frame.body)

@@ -66,7 +66,7 @@ TASK = Task(1, 1, bytes(32), bytes(16))
 
 
 def taken(client, *, trains=True, most_waiting=1000):
-    kept = KeptSession(TASK, bytes(32), 0, not trains, (), b"")
+    kept = KeptSession(TASK, bytes(32), 0, not trains, ())
     ignored = {name: lambda *_: None for name in ("before_send", "on_upload")}
     return Contributing(None, SECAGG, client, kept, Memory(), most_waiting=most_waiting, **ignored)
 

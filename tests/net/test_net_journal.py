@@ -142,7 +142,7 @@ class Machine:
         return b"state %d" % self.number
 
 
-BEGUN = KeptSession(TASK, bytes(32), 0, False, (), b"")
+BEGUN = KeptSession(TASK, bytes(32), 0, False, ())
 
 
 @pytest.fixture
@@ -332,3 +332,9 @@ def test_another_consortium_or_coordinator_takes_up_nothing(hub, path, changes, 
     write(hub)
     with pytest.raises(JournalError, match=text):
         taken_up(path, **changes)
+
+
+def test_no_snapshot_stays_in_memory_once_it_is_written(party):
+    kept = party.write(BEGUN, Machine(1), [(Kind.MESSAGE, b"keys")])
+    assert kept.snapshot == b""
+    assert not any(isinstance(value, KeptSession | bytes) for value in vars(party).values())

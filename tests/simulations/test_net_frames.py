@@ -121,7 +121,7 @@ class Wire:
         client: Any = self.seats.machine(party)
         identity = SigningKey(bytes([1 + party]) * 32)
         journal = PartyJournal(self.folder / f"{party}.journal", identity, lambda ledger, last: None)
-        begun = KeptSession(TASK, bytes(32), 0, party not in self.seats.contributors, (), b"")
+        begun = KeptSession(TASK, bytes(32), 0, party not in self.seats.contributors, ())
         contributing = Contributing(
             Held(b"", bytes(32), 1, False), self.seats.family, client, begun, journal, most_waiting=LARGE,
             before_send=partial(self._vanish, party), on_upload=lambda done, total: None,
