@@ -197,11 +197,11 @@ class _Coordinator:
         def all_here() -> bool:
             here = hall.peers.keys()
             enough = hall.expected <= here or policy.enough(len(here))
-            return hall.stopping or (enough and self._contributing(here) >= self._floor)
+            return hall.stopping or (enough and self._are_enough(here))
 
         if not await gather(policy.patience, hall.next_event, nothing, all_here):
             hall.lost |= hall.expected - hall.peers.keys()
-        if hall.stopping or self._contributing(hall.peers) < self._floor:
+        if hall.stopping or not self._are_enough(hall.peers):
             return task, dict(hall.peers)
         self._sessions += 1
         return task, await Asking(
@@ -214,15 +214,13 @@ class _Coordinator:
     async def _session(self, held: Held, task: Task, members: dict[PartyId, Peer]) -> Held | None:
         """With the next payload, on disk before anybody hears of the sum; None after an abort."""
         params = await trio.to_thread.run_sync(self._params, held)
-        everybody = frozenset(self._consortium.members_by_id)
-        invited = everybody if self._family.epoch_collector is None else frozenset(members)
+        invited = self._invited(members)
         server = self._server(params, invited)
         return await self._collect(held, task, server, members, invited, absent=invited - members.keys())
 
     async def _go_on(self, held: Held, opened: "_Open") -> Held | None:
         """The same, for a session whose members are on their way back to it."""
-        everybody = frozenset(self._consortium.members_by_id)
-        invited = everybody if self._family.epoch_collector is None else opened.session.members
+        invited = self._invited(opened.session.members)
         return await self._collect(held, opened.session.task, opened.server, {}, invited, resumed=opened.session)
 
     async def _collect(
@@ -240,7 +238,6 @@ class _Coordinator:
             concluded = Concluded(server.params, invited, server, outcome, collecting.transcript, held, following)
             await self._recorder.write(concluded)
 
-        everybody = frozenset(self._consortium.members_by_id)
         settle = _Settling(held, self._workload, self._path, record)
         meter = Meter(resumed.members if resumed else frozenset(members), self.hall.traffic)
         collecting = Collecting(
@@ -251,7 +248,7 @@ class _Coordinator:
             self.hall,
             self.journal,
             absent=absent,
-            limits=self._family.limits(server.params, len(everybody)),
+            limits=self._family.limits(server.params, len(self._everybody)),
             settle=settle,
             resumed=resumed,
         )
@@ -261,7 +258,7 @@ class _Coordinator:
         self._recorder.give_out(self.hall.peers.values())
         self._past = collecting.past
         await trio.to_thread.run_sync(self._hand_on, server)
-        self._tell(meter.report(held.fl_round, server, outcome, everybody))
+        self._tell(meter.report(held.fl_round, server, outcome, self._everybody))
         return settle.following
 
     def _tell(self, report: SessionReport) -> None:
@@ -279,8 +276,15 @@ class _Coordinator:
         else:
             self.journal.leave(server.snapshot())
 
-    def _server(self, params: SessionParams, invited: PartySet) -> Collector:
+    @property
+    def _everybody(self) -> PartySet:
+        return frozenset(self._consortium.members_by_id)
+
+    def _invited(self, connected: Iterable[PartyId]) -> PartySet:
         """A round of an epoch is held by those who are connected; other sessions begin with all members."""
+        return self._everybody if self._family.epoch_collector is None else frozenset(connected)
+
+    def _server(self, params: SessionParams, invited: PartySet) -> Collector:
         members = {party: key for party, key in self._consortium.members_by_id.items() if party in invited}
         if self._family.epoch_collector is None:
             return self._collector(params, identity=self._identity, members=members)

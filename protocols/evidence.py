@@ -4,16 +4,16 @@ A machine gives `Evidence`; a protocol's `testimony` works out from it what must
 the members' public keys can check it later, offline. Each protocol has its own bindings, so each has its own function.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from mpc.hashing import Part
 from mpc.keys import BadSignature, VerifyKey
-from protocols.errors import PartyId
+from protocols.errors import PartyId, WireError
 from protocols.session import SessionParams
-from protocols.wire import PartySet, Size
+from protocols.wire import Codec, PartySet, Size
 
 Signature = Annotated[bytes, Size(64)]
 
@@ -125,6 +125,30 @@ class Seen:
 
     params: SessionParams
     confirmed: Statement | None
+
+
+class RosterFormat:
+    """A roster as it was shown, as the `foundation` of evidence: with I, D follows from it.
+
+    foundation: a frozen class whose one field, `entries`, is a tuple of what clients advertised.
+    """
+
+    def __init__(self, foundation: Any) -> None:
+        self._foundation, self._codec = foundation, Codec(foundation)
+
+    def dump(self, entries: Iterable[Any]) -> bytes:
+        """entries: of U1, in order of id."""
+        return self._codec.encode(self._foundation(tuple(entries)))
+
+    def load(self, evidence: Evidence) -> tuple[Any, ...]:
+        """Raises EvidenceRefused unless it is a roster of exactly U1."""
+        try:
+            entries: tuple[Any, ...] = self._codec.decode(evidence.foundation).entries
+        except WireError as exc:
+            raise EvidenceRefused("no roster of a session") from exc
+        if [entry.client for entry in entries] != sorted(evidence.u1):
+            raise EvidenceRefused("its roster is not U1")
+        return entries
 
 
 def require_sets(evidence: Evidence, electors: PartySet) -> None:

@@ -35,7 +35,7 @@ from protocols.lightsecagg.messages import (
     Survivors,
 )
 from protocols.lightsecagg.numbers import Numbers, Unworkable, numbers
-from protocols.lightsecagg.testimony import founded
+from protocols.lightsecagg.testimony import ROSTER
 from protocols.machine import Aborted, Aggregate, Envelope, Finished, Outcome
 from protocols.session import SessionParams, Variant
 from protocols.wire import PartySet
@@ -89,9 +89,9 @@ class Server:
         state = self._state
         return Evidence(
             state.u1, state.u2, state.u3, state.u4, state.u5,
-            foundation=founded(state.keys[client] for client in sorted(state.u1)) if state.u1 else b"",
+            foundation=ROSTER.dump(state.keys[client] for client in sorted(state.u1)) if state.u1 else b"",
             confirmations=dict(state.confirmations),
-            disputes=tuple(sorted(state.disputes, key=lambda one: (one.dealer, one.holder))),
+            disputes=tuple(sorted(state.disputes)),
         )  # fmt: skip
 
     @property

@@ -1,31 +1,22 @@
 """What the evidence of a session amounts to: who signed that it takes part, and who confirmed U3."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from protocols.errors import WireError
-from protocols.evidence import Claim, Evidence, EvidenceRefused, Testimony, require_nested, require_sets
+from protocols.evidence import Claim, Evidence, EvidenceRefused, RosterFormat, Testimony, require_nested, require_sets
 from protocols.lightsecagg import bindings
 from protocols.lightsecagg.messages import AdvertiseKey
 from protocols.lightsecagg.numbers import Unworkable, numbers
 from protocols.session import SessionParams, Variant
-from protocols.wire import Codec, PartySet
+from protocols.wire import PartySet
 
 
 @dataclass(frozen=True, slots=True)
 class Foundation:
-    """The roster as it was shown: with I, D follows from it."""
-
     entries: tuple[AdvertiseKey, ...]
 
 
-_CODEC: Final = Codec(Foundation)
-
-
-def founded(entries: Iterable[AdvertiseKey]) -> bytes:
-    """entries: of U1, in order of id."""
-    return _CODEC.encode(Foundation(tuple(entries)))
+ROSTER: Final = RosterFormat(Foundation)
 
 
 def testimony(params: SessionParams, members: PartySet, evidence: Evidence) -> Testimony:
@@ -34,7 +25,7 @@ def testimony(params: SessionParams, members: PartySet, evidence: Evidence) -> T
     require_sets(evidence, evidence.u3)
     if not evidence.u1:
         return Testimony()
-    entries = _entries(evidence)
+    entries: tuple[AdvertiseKey, ...] = ROSTER.load(evidence)
     if params.variant is not Variant.ACTIVE:
         return Testimony()
     shared = bindings.shared_digest(bindings.session_digest(params, entries), evidence.u2)
@@ -42,16 +33,6 @@ def testimony(params: SessionParams, members: PartySet, evidence: Evidence) -> T
     return Testimony(
         _joined(params, entries), statement, evidence.confirmations, _quorum(params, len(entries)), len(entries)
     )
-
-
-def _entries(evidence: Evidence) -> tuple[AdvertiseKey, ...]:
-    try:
-        foundation: Foundation = _CODEC.decode(evidence.foundation)
-    except WireError as exc:
-        raise EvidenceRefused("no roster of a session") from exc
-    if [entry.client for entry in foundation.entries] != sorted(evidence.u1):
-        raise EvidenceRefused("its roster is not U1")
-    return foundation.entries
 
 
 def _joined(params: SessionParams, entries: tuple[AdvertiseKey, ...]) -> tuple[Claim, ...]:

@@ -124,7 +124,7 @@ class Peer(Steps):
     @property
     def evidence(self) -> Evidence:
         """As it shows itself here: of what came so far, and when the session is over."""
-        disputes = sorted(self._now.disputes, key=lambda one: (one.dealer, one.holder))
+        disputes = sorted(self._now.disputes)
         return replace(self._now.evidence, disputes=tuple(disputes))
 
     @property

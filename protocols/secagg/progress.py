@@ -13,7 +13,7 @@ from protocols.messages import Round
 from protocols.secagg.collected import NOBODY, ServerState
 from protocols.secagg.neighbours import CompleteGraph, Graph
 from protocols.secagg.proofs import Proof
-from protocols.secagg.testimony import founded
+from protocols.secagg.testimony import ROSTER
 from protocols.session import SessionParams, Variant
 from protocols.wire import PartySet
 
@@ -72,14 +72,14 @@ class Progress(Generic[R]):
             state.u1, state.u2, state.u3, state.u4, state.u5,
             foundation=self._foundation if state.u1 else b"",
             confirmations=dict(state.confirmations),
-            disputes=tuple(sorted(state.disputes, key=lambda one: (one.dealer, one.holder))),
+            disputes=tuple(sorted(state.disputes)),
             verdicts=self.verdicts,
         )  # fmt: skip
 
     @property
     def _foundation(self) -> bytes:
         """Of D, once U1 is fixed."""
-        return founded(self._state.keys[client] for client in sorted(self._state.u1))
+        return ROSTER.dump(self._state.keys[client] for client in sorted(self._state.u1))
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:

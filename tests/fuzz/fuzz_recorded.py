@@ -96,14 +96,6 @@ def _room(case: Case) -> AnyRoom:
     return case.make(clients=6, colluding=0, losses=2, length=3)
 
 
-@cache
-def without_loss(name: str) -> tuple[AnyRoom, list[Frame]]:
-    """A session of this case in which nobody is lost, and its room."""
-    case, frames = case_of(name), list[Frame]()
-    hold(_room(case), case, tap=lambda *frame: frames.append(frame))
-    return _room(case), frames
-
-
 def _foreign(case: Case) -> list[Frame]:
     """The same parties, another nonce and other randomness: nothing of it belongs into the recorded session."""
     room, frames = _room(case), list[Frame]()

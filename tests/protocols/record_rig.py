@@ -37,6 +37,7 @@ def consortium_of(room: AnyRoom) -> Consortium:
         training={"model": "tested"},
         aggregators=tuple(cards[party].name for party in sorted(params.aggregators)),
         rounds_per_epoch=params.rounds_per_epoch,
+        accountable=params.accountable,
     )
 
 

@@ -254,13 +254,15 @@ def test_a_confirmation_that_was_forged_is_found() -> None:
 def test_a_party_that_never_joined_cannot_be_put_into_u1() -> None:
     """Its keys are the coordinator's own; its signature is missing."""
     from protocols.messages import AdvertiseKeys
-    from protocols.secagg.testimony import founded
+    from protocols.secagg.testimony import ROSTER
 
     session = hold(SECAGG, {LOST: Round.ADVERTISE})
     evidence = session.unsigned().evidence
     entries = session.machines[SERVER]._state.keys
     forged = AdvertiseKeys(LOST, bytes(31) + b"\x09", bytes(31) + b"\x08", session.identity(SERVER).sign("anything"))
-    roster = founded([*(entries[party] for party in sorted(evidence.u1 - {PartyId(4)})), forged, entries[PartyId(4)]])
+    roster = ROSTER.dump(
+        [*(entries[party] for party in sorted(evidence.u1 - {PartyId(4)})), forged, entries[PartyId(4)]]
+    )
     lie = replace(evidence, u1=evidence.u1 | {LOST}, foundation=roster)
     require_refused(session.record(evidence=lie), "did not sign 'advertise keys'", session.consortium)
 

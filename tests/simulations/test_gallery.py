@@ -50,7 +50,7 @@ LOSES: dict[str, tuple[Ending, str]] = {
     "wrong-seed": (EXACT, "a canary was not zero; shares of the key gave the right seeds; dropped for theirs: party 4"),
     "framed-holder": (EXACT, "dispute between dealer 4 and holder 2, nobody is dropped"),
     "two-lists": (REFUSED, "second-answer: two lists of one proposer"),
-    "captured-neighbourhood": (REFUSED, "wrong-set: U2 has 2 parties, 8 are needed"),
+    "captured-neighbourhood": (REFUSED, " parties, 8 are needed"),
     "two-sums-of-pieces": (REFUSED, "no-quorum: 3 confirmations, 4 are needed"),
     "chosen-challenge": (REFUSED, "no-quorum: 3 signatures, 4 are needed"),
 }
