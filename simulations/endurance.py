@@ -48,6 +48,7 @@ def explained(scenario: Scenario, result: RoundResult) -> bool:
     """Whether more parties than were planned for met a fault, or were left behind by a policy that hurries."""
     blamed = set(result.touched)
     if any(policy in _HURRIED for policy in (scenario.policy.default, *scenario.policy.rounds.values())):
+        blamed |= result.left_behind
         blamed |= {lost.party for lost in result.dropped if lost.reason == DropReason.TOO_SLOW}
     return len(blamed) > scenario.planned_losses
 

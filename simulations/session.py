@@ -72,7 +72,9 @@ class Seat:
 
 @dataclass(slots=True)
 class Tally:
-    """What was counted. touched: the parties to whom a fault happened."""
+    """What was counted. touched: the parties to whom a fault happened. left_behind: those for whom somebody no longer
+    waited although there was patience left.
+    """
 
     up: Counter[PartyId] = field(default_factory=Counter)
     down: Counter[PartyId] = field(default_factory=Counter)
@@ -82,6 +84,7 @@ class Tally:
     server_seconds: float = 0.0
     party_seconds: float = 0.0
     touched: set[PartyId] = field(default_factory=set)
+    left_behind: set[PartyId] = field(default_factory=set)
     phases: list[Phase] = field(default_factory=list)
     wire: Any = field(default_factory=hashlib.sha256, repr=False)
 
@@ -251,9 +254,12 @@ class VirtualSession:
                 )
 
     def _notice(self, place: PartyId, lost: PartyId, reason: DropReason) -> None:
-        machine = self.seats[place].machine
-        if machine is not None and self.seats[place].started:
-            self._call(place, partial(machine.drop, lost, reason))
+        """Who comes later finds the lost one gone."""
+        seat = self.seats[place]
+        if not seat.started:
+            self._agenda.at(self._first_call(place), partial(self._notice, place, lost, reason))
+        elif seat.machine is not None:
+            self._call(place, partial(seat.machine.drop, lost, reason))
 
     # The way of a message
 
@@ -391,6 +397,8 @@ class VirtualSession:
 
     def _close(self, place: PartyId, seat: Seat, machine: Machine) -> None:
         self._note_phase(place, seat.gathering, max(self._agenda.now, seat.free))
+        if seat.gathering is not None and self._agenda.now < seat.gathering.opened + seat.gathering.patience:
+            self.tally.left_behind |= machine.waiting_for
         seat.gathering = None
         closing = machine.close_round if machine.can_close else partial(machine.abort, AbortReason.TOO_FEW)
         self._call(place, closing)

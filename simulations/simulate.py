@@ -36,7 +36,8 @@ class RoundResult:
     ended, or the last peer. recovery_seconds: of these, those after the round in which inputs leave; None where there
     is no sum. bytes_*: the most that one included party sent and heard, with frames; of all parties where there is no
     sum. server_masks_expanded: keystreams that the server opened; None without a server. touched: parties
-    to whom a fault happened. wire: digest of all that was sent, in order. bytes_by_stage: (up, down), of all parties.
+    to whom a fault happened. left_behind: those for whom the server, or a peer, no longer waited although it had
+    patience left. wire: digest of all that was sent, in order. bytes_by_stage: (up, down), of all parties.
     """
 
     fl_round: int
@@ -50,6 +51,7 @@ class RoundResult:
     bytes_down_per_client: int
     server_masks_expanded: int | None
     touched: frozenset[PartyId]
+    left_behind: frozenset[PartyId] = field(repr=False)
     phases: tuple[Phase, ...] = field(repr=False)
     bytes_by_stage: Mapping[str, tuple[int, int]] = field(repr=False)
     server_work: Work = field(repr=False)
@@ -171,6 +173,7 @@ def result_of(session: VirtualSession, fl_round: int, *, measured: bool = False)
         bytes_down_per_client=max(tally.down[place] for place in counted),
         server_masks_expanded=tally.server.streams if server else None,
         touched=frozenset(tally.touched),
+        left_behind=frozenset(tally.left_behind),
         phases=tuple(tally.phases),
         bytes_by_stage=_by_stage(session),
         server_work=tally.server,

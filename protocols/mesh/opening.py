@@ -76,25 +76,23 @@ def _check_hello(view: View, hello: Hello, sender: PartyId) -> None:
 
 
 def _threshold(view: View, ids: list[PartyId], proposer: PartyId) -> int:
-    """t for these parties. Raises PeerMisbehaved where our terms ask for more: whoever proposed them is told."""
-    _require_majority(view, len(ids), proposer)
+    """t of the whole consortium, whichever of it these parties are: with t of a roster, two groups that do not hear
+    each other would each have a sum of their own, and go on to two different models. Where c + 2 d < n the n - d that
+    are left are t at least. Raises PeerMisbehaved where these are fewer, or our terms ask for more: their proposer is
+    told.
+    """
     try:
-        return view.terms.check_cohort(view.params, ids)
+        view.terms.check_cohort(view.params, ids)
     except PeerMisbehaved as exc:
         if exc.sender != SERVER:
             raise
         raise PeerMisbehaved(proposer, exc.reason, exc.detail) from exc
-
-
-def _require_majority(view: View, parties: int, proposer: PartyId) -> None:
-    """Of the consortium, with c who may be in two rosters: else two groups that do not hear each other would each have
-    a sum of their own, and go on to two different models. Where c + 2 d < n the n - d that are left are so many.
-    """
-    members, c = len(view.terms.members), view.params.colluding
-    if 2 * parties <= members + c:
-        raise PeerMisbehaved(
-            proposer, DropReason.WRONG_SET, f"a roster of {parties}: more than half of {members} + {c} are needed"
-        )
+    members = len(view.terms.members)
+    threshold = view.params.threshold_for(members)
+    if len(ids) < threshold:
+        detail = f"a roster of {len(ids)}: {threshold} of the {members} members are needed"
+        raise PeerMisbehaved(proposer, DropReason.WRONG_SET, detail)
+    return threshold
 
 
 def can_propose_roster(view: View, state: AwaitingRoster) -> bool:

@@ -70,7 +70,7 @@ def testimony(params: SessionParams, members: PartySet, evidence: Evidence) -> T
     require_nested(evidence.u2, evidence.u5)
     require_confirmed(evidence, evidence.u2)
     if not evidence.u3:
-        return Testimony(quorum=params.threshold_for(len(evidence.u1)), electorate=len(evidence.u1))
+        return Testimony(quorum=params.threshold_for(len(members)), electorate=len(evidence.u1))
     try:
         foundation: Foundation = _CODEC.decode(evidence.foundation)
     except WireError as exc:
@@ -81,6 +81,6 @@ def testimony(params: SessionParams, members: PartySet, evidence: Evidence) -> T
     return Testimony(
         statement=bindings.statement(params.digest, InputVote(listed, b"")),
         confirmations=evidence.confirmations,
-        quorum=params.threshold_for(len(evidence.u1)),
+        quorum=params.threshold_for(len(members)),
         electorate=len(evidence.u1),
     )

@@ -638,3 +638,11 @@ def test_a_roster_covers_more_than_half_of_the_consortium_and_its_colluders(
     for heard in range(1, clients):
         assert first.can_close is (heard >= fewest), f"with {heard} of {clients}"
         first.receive(PartyId(heard), hellos[PartyId(heard)])
+
+
+def test_a_certificate_has_the_votes_of_a_majority_of_the_consortium_and_not_of_a_roster() -> None:
+    """Two rosters of five out of eight share two members: had three of five been enough, each could have a sum."""
+    late = {5: Round.HELLO, 6: Round.HELLO, 7: Round.HELLO, 4: Round.EXPLICIT}
+    room = MeshRoom(clients=8, colluding=0, length=3)
+    room.hold(late).require_no_result()
+    room.hold({5: Round.HELLO, 6: Round.HELLO, 4: Round.EXPLICIT}).require_exact(0, 1, 2, 3, 7)

@@ -68,6 +68,10 @@ def patience_in_step(report: Report) -> None:
     )
 
 
+def two_rosters_of_five(report: Report) -> None:
+    assert [one.included for one in report.rounds] == [(), (), (0, 2, 4, 5, 6), (0, 3, 5, 6, 7), (), ()]
+
+
 EXPECTED: dict[str, Callable[[Report], None]] = {
     "doubled-and-lost": doubled_and_lost,
     "five-banks": five_banks,
@@ -76,6 +80,7 @@ EXPECTED: dict[str, Callable[[Report], None]] = {
     "neighbours-of-one": neighbours_of_one,
     "patience-in-step": patience_in_step,
     "two-groups-without-a-server": two_groups_without_a_server,
+    "two-rosters-of-five": two_rosters_of_five,
     "phones-at-night": phones_at_night,
     "region-outage": region_outage,
     "two-proposers-gone": two_proposers_gone,

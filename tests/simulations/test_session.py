@@ -171,6 +171,15 @@ def test_a_silent_loss_costs_the_whole_patience_and_a_noticed_one_nothing() -> N
     assert noticed.included == silent.included
 
 
+def test_a_peer_that_comes_late_finds_a_lost_one_gone() -> None:
+    """It was told before it had begun: it waited twice for the lost proposer, and was dropped for it."""
+    devices = (Device(), Device(name="slow", training=0.5))
+    scenario = Scenario(protocol="mesh", parties=4, dimension=8, losses=1, colluding=0, devices=devices)
+    result = only(replace(scenario, faults=(Vanish(0, stage="hello"),), policy=Policy(RoundPolicy(20.0))))
+    assert (result.included, result.exact) == ((1, 2, 3), True)
+    assert result.virtual_seconds < 2
+
+
 @pytest.mark.parametrize(("grace", "patience", "waited"), [(5.0, 30.0, 5.0), (40.0, 30.0, 30.0)])
 def test_a_loss_that_is_noticed_costs_the_grace_and_never_more_than_the_patience(
     grace: float, patience: float, waited: float
