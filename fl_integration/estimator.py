@@ -6,7 +6,7 @@ as for training, goes through the secure sum of the shipping machines.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -140,11 +140,11 @@ class SecureFederatedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
 class _Party:
     """One party's standardised rows, the length of its steps and the weight of its updates."""
 
-    inputs: Reals
-    labels: Places
+    inputs: Reals = field(repr=False)
+    labels: Places = field(repr=False)
     epochs: int
     step: float
-    weight: int
+    weight: int = field(repr=False)
 
     @classmethod
     def of(cls, inputs: Reals, labels: Places, epochs: int, learning_rate: float, average: float) -> Self:

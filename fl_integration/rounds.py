@@ -33,9 +33,9 @@ class Trained:
     """
 
     tensors: Tensors = field(repr=False)
-    weight: int = 1
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    step_sum: float = 0.0
+    weight: int = field(default=1, repr=False)
+    metrics: Mapping[str, float] = field(default_factory=dict, repr=False)
+    step_sum: float = field(default=0.0, repr=False)
     keep: Callable[[], None] = _nothing
 
 
@@ -51,8 +51,8 @@ class Contribution:
     """What a client puts into a sum: the difference that its training made."""
 
     update: Tensors = field(repr=False)
-    weight: int
-    metrics: Mapping[str, float]
+    weight: int = field(repr=False)
+    metrics: Mapping[str, float] = field(repr=False)
 
 
 class Aggregate(Protocol):

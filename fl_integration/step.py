@@ -31,8 +31,8 @@ class Contribution:
     """
 
     tensors: Tensors | None = field(repr=False)
-    rows: int
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    rows: int = field(repr=False)
+    metrics: Mapping[str, float] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

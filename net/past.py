@@ -1,7 +1,7 @@
 """The end of a session that is over, for whoever lost its connection just before it heard of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from net.control import Claim, Resumed, Task
 from net.framing import Kind
@@ -15,7 +15,7 @@ class Ending:
 
     taken: int
     sent: int
-    words: tuple[bytes, ...]
+    words: tuple[bytes, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

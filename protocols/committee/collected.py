@@ -38,10 +38,10 @@ class ServerState:
     agreed: bytes = b""
     vows: dict[PartyId, bytes] = field(default_factory=dict)
     signatures: dict[PartyId, bytes] = field(default_factory=dict)  # of the check values
-    values: dict[PartyId, bytes] = field(default_factory=dict)
+    values: dict[PartyId, bytes] = field(default_factory=dict, repr=False)
     included: PartySet = NOBODY
     certificate: dict[PartyId, bytes] = field(default_factory=dict)
-    sums: dict[PartyId, bytes] = field(default_factory=dict)
+    sums: dict[PartyId, bytes] = field(default_factory=dict, repr=False)
     disputes: tuple[Dispute, ...] = ()
     named: PartySet = NOBODY
     left: Evidence | None = None

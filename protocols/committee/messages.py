@@ -109,7 +109,7 @@ class Offer:
 class Receipt:
     round: ClassVar[Round] = Round.RECEIPT
     held: PartySet
-    nonce: Nonce
+    nonce: Nonce = field(repr=False)
     signature: Signature
 
 

@@ -43,7 +43,7 @@ class KeptClient:
     me: PartyId
     terms: Terms
     standing: Standing
-    state: states.State | bytes
+    state: states.State | bytes = field(repr=False)
     left: ClientEpoch | None
     input: FieldVector | None = field(repr=False)
 

@@ -1,7 +1,7 @@
 """An epoch as one readable function: no driver, no network, only who says what to whom, in order."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mpc.field import FieldVector
 from mpc.keys import SigningKey
@@ -19,7 +19,7 @@ from protocols.session import SessionParams, Terms
 class Step:
     """One training step: what is summed, and each party's input and own terms."""
 
-    inputs: Mapping[PartyId, FieldVector]
+    inputs: Mapping[PartyId, FieldVector] = field(repr=False)
     params: SessionParams
     terms: Terms
 

@@ -48,7 +48,7 @@ class Ending:
 @dataclass(frozen=True, slots=True)
 class EarlyRecord:
     sender: PartyId
-    message: bytes
+    message: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

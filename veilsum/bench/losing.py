@@ -1,7 +1,7 @@
 """What a server computes in a whole session as more parties are lost: lightsecagg, and beside it secagg."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import median
 from typing import Any, Final
@@ -21,7 +21,7 @@ class Heard:
     """A session that was held, and what its server heard in it: sender and bytes."""
 
     setting: Setting
-    frames: list[tuple[PartyId, bytes]]
+    frames: list[tuple[PartyId, bytes]] = field(repr=False)
 
     @classmethod
     def of(cls, protocol: str, parties: int, elements: int, dropout: float) -> "Heard":

@@ -2,7 +2,7 @@
 
 import tracemalloc
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ class Answers:
     """All that the survivors of a complete graph revealed. shares: owner -> holder -> share."""
 
     transcript: Transcript
-    shares: Mapping[PartyId, Mapping[PartyId, bytes]]
+    shares: Mapping[PartyId, Mapping[PartyId, bytes]] = field(repr=False)
     leaves: LeafSeeds
 
     @classmethod

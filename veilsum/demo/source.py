@@ -1,7 +1,7 @@
 """What the demo trains on: invented card transactions, or a file of the person's own, cut into parts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pandas as pd
@@ -21,8 +21,8 @@ _UNITS: Final = 16  # the weight of a part that is as large as an equal one is h
 class Source:
     """A table for each bank, one that no bank holds, and the table `[training]` of the consortium's file."""
 
-    tables: list[pd.DataFrame]
-    held_out: pd.DataFrame
+    tables: list[pd.DataFrame] = field(repr=False)
+    held_out: pd.DataFrame = field(repr=False)
     training: Mapping[str, Any]
 
     @property
