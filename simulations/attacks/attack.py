@@ -52,9 +52,10 @@ class Attack:
 
     def _told(self, client: int, view: View) -> set[Symbol]:
         signers = sum(1 << other for other, seen in self._shown.items() if (seen.u2, seen.u3) == (view.u2, view.u3))
-        if not view.accepts[signers | sum(1 << colluder for colluder in self._colluders)]:
-            return set()
         owners = list(self._server.clients)
-        told: set[Symbol] = {("b", owner, client) for owner in owners if view.self_shares >> owner & 1}
+        told: set[Symbol] = {("s", owner, client) for owner in owners if view.freely >> owner & 1}
+        if not view.accepts[signers | sum(1 << colluder for colluder in self._colluders)]:
+            return told
+        told |= {("b", owner, client) for owner in owners if view.self_shares >> owner & 1}
         told |= {("s", owner, client) for owner in owners if view.mask_shares >> owner & 1}
         return told | {("leaf", frozenset({client, peer}), view.u2) for peer in owners if view.leaves >> peer & 1}
