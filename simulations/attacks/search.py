@@ -38,6 +38,15 @@ class Finding:
     def size(self) -> int:
         return self.members.bit_count()
 
+    @property
+    def lives(self) -> dict[int, tuple[View, ...]]:
+        return {client: (view,) for client, view in self.shown.items()}
+
+    @property
+    def under(self) -> dict[int, int]:
+        """Of each member: the U2 that it masked for."""
+        return {client: view.u2 for client, view in self.shown.items() if self.members >> client & 1}
+
 
 def smallest_sum(
     views: Mapping[int, Sequence[View]], *, parties: int, threshold: int, enough: int = 0
