@@ -2,7 +2,6 @@
 shown anything. As shipped that gives what one life gives; without the ledger's count of steps it gives single inputs.
 """
 
-
 import pytest
 from test_fallback_search import exhaustive, slow
 from test_view_search import least_threshold
