@@ -15,6 +15,7 @@ from functools import cached_property
 from itertools import product
 
 from protocols.errors import LocalProtocolError, PartyId
+from protocols.ledger import Ledger
 from protocols.messages import Invitation
 from protocols.secagg import Client
 from simulations.attacks.attack import Symbols, told_in
@@ -55,6 +56,7 @@ class Restarts:
     rolled_back: bool = False
     taken_up: int = field(default=0, init=False)
     refused: int = field(default=0, init=False)
+    _seconds: dict[tuple[bytes, View, Ledger], list[View]] = field(default_factory=dict, init=False, repr=False)
 
     def histories(self, me: PartyId) -> list[History]:
         """Every first life, stopped at every moment, and every second one from every snapshot; the largest alone."""
@@ -79,20 +81,25 @@ class Restarts:
         last = life[-1]
         yield (last.view,)
         for moment in life:
+            ledger = (moment if self.rolled_back else last).client.ledger
             try:
-                woken = self._woken(moment, last)
+                second = self._second_life(moment.client._me, moment.client.snapshot(), moment.view, ledger)
             except LocalProtocolError:
                 self.refused += 1
                 continue
             self.taken_up += 1
-            for view in self.playbook.views_from(Point(woken, moment.view)):
+            for view in second:
                 yield _together(last.view, view)
 
-    def _woken(self, moment: Point, last: Point) -> Client:
-        room, me = self.playbook.server.room, last.client._me
-        ledger = (moment if self.rolled_back else last).client.ledger
-        rand = room.rand.child(f"woken {me}")
-        return Client.restore(moment.client.snapshot(), identity=room.identities[me], rand=rand, ledger=ledger)
+    def _second_life(self, me: PartyId, snapshot: bytes, given: View, ledger: Ledger) -> list[View]:
+        """From the same snapshot and ledger it is the same one. Raises LocalProtocolError where there is none."""
+        same = snapshot, given, ledger
+        if same not in self._seconds:
+            room = self.playbook.server.room
+            rand = room.rand.child(f"woken {me}")
+            woken = Client.restore(snapshot, identity=room.identities[me], rand=rand, ledger=ledger)
+            self._seconds[same] = self.playbook.views_from(Point(woken, given))
+        return self._seconds[same]
 
 
 class Restarted(Played):
