@@ -94,15 +94,19 @@ class LyingServer(Voice):
         self.entries: tuple[AdvertiseKeys, ...] = tuple(
             answer(client, Invitation(room.params)) for client in self.clients.values()
         )
-        roster = self.roster(self.entries)
-        self.shares: dict[PartyId, ShareKeys] = {me: answer(client, roster) for me, client in self.clients.items()}
+        self.listed = self.roster(self.entries)
+        self.shares: dict[PartyId, ShareKeys] = {me: answer(client, self.listed) for me, client in self.clients.items()}
         self.confirmation = cache(self.confirmed)
 
     def masked(self, me: PartyId, u2: Parties) -> tuple[Client, MaskedInput]:
         """A copy of the client whose input has left for this U2, and what it sent. Raises PeerMisbehaved."""
-        client = copy.copy(self.clients[me])
-        said: MaskedInput = answer(client, self.deliver(me, u2))
-        return client, said
+        return self.shown(self.clients[me], u2)
+
+    def shown(self, client: Client, u2: Parties) -> tuple[Client, MaskedInput]:
+        """The same of any client of this session, at the same point of it."""
+        after = copy.copy(client)
+        said: MaskedInput = answer(after, self.deliver(client._me, u2))
+        return after, said
 
     def self_secret(self, me: PartyId) -> bytes:
         """b of this client."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from protocols import session
 from protocols.errors import PartyId
-from simulations.attacks.attack import Attack
+from simulations.attacks.attack import Attack, Learnt
 from simulations.attacks.cast import Cast
 from simulations.attacks.lying import LyingServer, parties
 from simulations.attacks.search import Finding, smallest_sum
@@ -40,7 +40,7 @@ class Played:
         """As `search.smallest_sum`: it stops at the first sum of at most so many inputs."""
         return smallest_sum(self.views, parties=self.n, threshold=self.t, enough=enough)
 
-    def carry_out(self, finding: Finding) -> bool:
+    def carry_out(self, finding: Learnt) -> bool:
         """Whether the sum of exactly these inputs, and zeros behind it, comes out of the bytes that clients gave."""
         found = Attack(self.playbook, finding, self.t).honest_sum()
         room = self.playbook.server.room

@@ -4,7 +4,7 @@ Views are combined by numpy's broadcasting: each client has an axis, along which
 then, and when an honest sum is free of masks, is this (c colluders hold a share of everything and sign anything):
 
     b_v      of at least t holders, colluders included, somebody gave its share
-    s_v      the same of the fallback's shares; with it every leaf of v, under whatever U2
+    s_v      the same of the fallback's shares, before its reveal or after; with it every leaf of v, under whatever U2
     leaf_uv  under one U2, from u or from v, or through s_u or s_v; every leaf of a colluder
 
 The masks of a set S of honest clients are gone from the sum of their y when each b is known and each leaf is known, or
@@ -37,6 +37,15 @@ class Finding:
     @property
     def size(self) -> int:
         return self.members.bit_count()
+
+    @property
+    def lives(self) -> dict[int, tuple[View, ...]]:
+        return {client: (view,) for client, view in self.shown.items()}
+
+    @property
+    def under(self) -> dict[int, int]:
+        """Of each member: the U2 that it masked for."""
+        return {client: view.u2 for client, view in self.shown.items() if self.members >> client & 1}
 
 
 def smallest_sum(
@@ -77,6 +86,7 @@ class _Axis:
         self.self_shares: Bits = along([view.self_shares for view in views]).astype(np.uint8)
         self.leaves: Bits = along([view.leaves for view in views]).astype(np.uint8)
         self.mask_shares: Bits = along([view.mask_shares for view in views]).astype(np.uint8)
+        self.freely: Bits = along([view.freely for view in views]).astype(np.uint8)
         self.row = along(list(range(len(views))))
         self.accepts = np.array([view.accepts for view in views])
 
@@ -104,7 +114,10 @@ def _obstacles(axes: dict[int, _Axis], parties: int, threshold: int) -> tuple[di
     for owner in axes:
         held = [reveals[holder] & _bit(axes[holder].self_shares, owner) for holder in axes]
         b_known[owner] = _count(held) + colluders.bit_count() >= threshold
-        held = [reveals[holder] & _bit(axes[holder].mask_shares, owner) for holder in axes]
+        held = [
+            reveals[holder] & _bit(axes[holder].mask_shares, owner) | _bit(axes[holder].freely, owner)
+            for holder in axes
+        ]
         s_known[owner] = _count(held) + colluders.bit_count() >= threshold
     blocked: dict[int, Any] = {}
     bound: dict[int, Any] = {}

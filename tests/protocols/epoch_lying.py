@@ -48,11 +48,11 @@ class EpochLyingServer(LyingServer):
         signature = bindings.sign_start(self.room.identities[SERVER], self.shared(u2, number))
         return RoundStart(self._epoch.digest, number, self.room.params, u2, signature, {})
 
-    def masked(self, me: PartyId, u2: Parties) -> tuple[SingleClient, MaskedInput]:
-        client = copy.copy(self.holders[me])
-        said: MaskedInput = answer(client, self.start(u2))  # type: ignore[arg-type]
-        assert isinstance(client._now, SingleClient)
-        return client._now, said
+    def shown(self, client: Any, u2: Parties) -> tuple[SingleClient, MaskedInput]:
+        after = copy.copy(client)
+        said: MaskedInput = answer(after, self.start(u2))
+        assert isinstance(after._now, SingleClient)
+        return after._now, said
 
     def self_secret(self, me: PartyId) -> bytes:
         return bindings.self_secret(self._root(me))
