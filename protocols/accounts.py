@@ -3,8 +3,8 @@
     verdict = check(proof_from_bytes(data), consortium)      # or NotProven: nobody is convicted
 
 An honest party is never convicted, whatever the coordinator, the dealers and the holders do together: each verdict
-rests on what the convicted one signed itself, and what no honest party signs
-(`docs/decisions/0022-who-cheated-is-shown-by-what-it-signed.md`).
+rests on what the convicted one signed itself, and what no honest party signs: see
+`docs/decisions/0022-who-cheated-is-shown-by-what-it-signed.md`.
 """
 
 from collections.abc import Mapping
