@@ -145,13 +145,13 @@ def test_disputes_name_nobody_guilty_and_verdicts_do(veilsum, kept, tmp_path):
     said = replace(
         first.evidence,
         disputes=(Dispute(PartyId(0), PartyId(1)),),
-        verdicts=(Verdict(PartyId(2), "a share that is not under its root"),),
+        verdicts=(Verdict(PartyId(2), "it revealed another share than the one that it had accepted"),),
     )
     single = tmp_path / "one.record"
     single.write_bytes(replace(first, evidence=said).signed(kept.coordinator).to_bytes())
     text = "\n".join(verified(veilsum, kept, single))
     assert "a dispute: what b holds of a does not fit; whose fault is open" in text
-    assert "c broke the protocol: a share that is not under its root" in text
+    assert "c broke the protocol: it revealed another share than the one that it had accepted" in text
 
 
 def test_what_lies_beside_the_chain_is_told_without_what_a_terminal_would_obey(veilsum, kept, tmp_path):
