@@ -119,6 +119,7 @@ class VirtualSession:
         self.wrong: set[PartyId] = set()
         self.dropped: tuple[Dropped, ...] = ()
         self._seats, self._family, self._scenario, self._plan = seats, seats.family, scenario, plan
+        self._contributors = seats.contributors  # each of many parties asks whether it is one
         self._vanish = dict(plan.vanish)
         self._inputs, self._judge, self._tap = inputs, judge, tap
         self._clock = clock or (lambda: 0.0)
@@ -137,7 +138,7 @@ class VirtualSession:
             device = Device(name="server", latency=0.0, compute=network.server_compute)
             return Seat(None, device, Pipe(network.server_mbps), Pipe(network.server_mbps), 0.0)
         device = self._scenario.population.devices[seat]
-        ready = varied(device.training, device.training_spread, training) if seat in self._seats.contributors else 0.0
+        ready = varied(device.training, device.training_spread, training) if seat in self._contributors else 0.0
         return Seat(None, device, Pipe(device.up_mbps), Pipe(device.down_mbps), ready)
 
     @property
@@ -181,7 +182,7 @@ class VirtualSession:
         self._release(place)
 
     def _set_input(self, place: PartyId, seat: Seat) -> None:
-        if place in self._seats.contributors and not seat.has_input and seat.machine and seat.machine.outcome is None:
+        if place in self._contributors and not seat.has_input and seat.machine and seat.machine.outcome is None:
             seat.machine.set_input(self._inputs(place))  # type: ignore[attr-defined]
             seat.has_input = True
 
