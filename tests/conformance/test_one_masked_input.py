@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -24,6 +25,7 @@ from protocols.errors import SERVER, LocalProtocolError, PartyId, PeerMisbehaved
 from protocols.ledger import Ledger
 from protocols.machine import Envelope
 
+CALLS = {"start", "receive", "drop", "close_round", "abort"}
 SESSION = frozenset[bytes]  # by the names of what is open in the ledger: a party that begins anew opens another one
 
 
@@ -70,23 +72,9 @@ class Diary:
         self._note(("input",), [])
         self._vector = None
 
-    def start(self) -> list[Envelope]:
-        return self.call("start")
-
-    def receive(self, sender: PartyId, message: Any) -> list[Envelope]:
-        return self.call("receive", sender, message)
-
-    def drop(self, party: PartyId, reason: Any) -> list[Envelope]:
-        return self.call("drop", party, reason)
-
-    def close_round(self) -> list[Envelope]:
-        return self.call("close_round")
-
-    def abort(self, reason: Any) -> list[Envelope]:
-        return self.call("abort", reason)
-
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._machine, name)
+        """As the machine that it is; each of its calls is noted."""
+        return partial(self.call, name) if name in CALLS else getattr(self._machine, name)
 
 
 def is_masked_input(case: Case, message: Any) -> bool:

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 from powers import FIELD, LENGTH
+from secret_forms import forms
 
 from mpc.randomness import SystemRandomness
 
@@ -16,9 +17,7 @@ LEAST = 16  # bytes: anything shorter may be in a file by chance
 
 def shapes(secret):
     """What these bytes look like in a file, and in a text."""
-    numbers = (str(int.from_bytes(secret, order)) for order in ("big", "little"))
-    texts = (secret.hex(), secret.hex().upper(), repr(secret)[2:-1], repr(list(secret))[1:-1], *numbers)
-    return [secret, *(text.encode() for text in texts)]
+    return [secret, *(text.encode() for text in forms(secret))]
 
 
 def told(secrets, contents):

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import numpy as np
 import pandas as pd
 import pytest
+from secret_forms import forms
 
 from fl_integration.schema import Table
 from mpc import keys
@@ -232,16 +233,12 @@ PUBLIC = frozenset({keys.AgreementKey, keys.VerifyKey, SystemRandomness, Address
 """Classes that write their own text and hold no secret."""
 
 
-def forms(secret: bytes) -> set[str]:
-    """All that a secret may look like in a text."""
-    numbers = {str(int.from_bytes(secret, order)) for order in ("big", "little")}  # type: ignore[arg-type]
+def all_forms(secret: bytes) -> set[str]:
+    """All that a secret may look like in a text, also as a part of an array."""
     arrays = [np.frombuffer(secret[: len(secret) // 4 * 4], dtype=kind) for kind in (np.uint32, np.float32)]
     elements = {repr(one.tolist()[:4])[1:-1] for one in arrays} | {str(one[0]) for one in arrays}
-    return {
-        secret.hex(), secret.hex().upper(), secret.hex(" "), repr(secret)[2:-1], secret.decode("latin-1"),
-        base64.b64encode(secret).decode().rstrip("="), base64.urlsafe_b64encode(secret).decode().rstrip("="),
-        str(list(secret))[1:-1], *elements, *numbers,
-    }  # fmt: skip
+    others = {secret.hex(" "), secret.decode("latin-1"), base64.urlsafe_b64encode(secret).decode().rstrip("=")}
+    return forms(secret) | elements | others
 
 
 def test_every_class_that_writes_its_own_text_has_an_example() -> None:
@@ -253,7 +250,7 @@ def test_what_holds_a_secret_redacts_itself(at: int) -> None:
     example, secrets = list(examples())[at]
     for text in (repr(example), str(example), f"{example}", repr([example]), repr({"of": example})):
         for secret in secrets:
-            assert not any(form in text for form in forms(secret)), text
+            assert not any(form in text for form in all_forms(secret)), text
             assert secret[:8].hex() not in text
             assert repr(secret[:8])[2:-1] not in text
     assert type(example).__name__ in repr(example)
@@ -268,10 +265,10 @@ def test_what_holds_a_secret_redacts_itself(at: int) -> None:
     ids=str,
 )  # fmt: skip
 def test_a_text_that_shows_a_secret_in_some_form_is_seen(told: object) -> None:
-    assert any(form in repr({"key": told}) for form in forms(RAW))
+    assert any(form in repr({"key": told}) for form in all_forms(RAW))
 
 
 def test_what_a_field_of_a_class_that_redacts_itself_holds_stays_out_of_the_whole() -> None:
     leaking = Leaking(b"", {}, None, RAW, Seed(RAW), frozenset({1}))
     assert "secret bytes" in repr(leaking)
-    assert not any(form in repr(leaking) for form in forms(RAW))
+    assert not any(form in repr(leaking) for form in all_forms(RAW))

@@ -5,7 +5,6 @@ that a machine holds is printed, and so is every error that was ever made; then 
 secret that was held and every input are looked for in the text.
 """
 
-import base64
 import gc
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from cases import CASES, AnyRoom, Case
 from driving import Muddle, hold
+from secret_forms import forms
 from test_record_families import Drawn
 
 from mpc.keys import _Secret
@@ -57,15 +57,6 @@ def hidden(one: Any) -> Iterator[bytes]:
             held = getattr(one, each.name)
             yield from (held,) if isinstance(held, bytes) else ()
             yield from (part for part in held.values() if isinstance(part, bytes)) if isinstance(held, dict) else ()
-
-
-def forms(secret: bytes) -> set[str]:
-    """What these bytes look like in a text, cut to where no neighbour changes it."""
-    return {
-        secret.hex(), secret.hex().upper(), repr(secret)[2:-1], repr(list(secret))[1:-1],
-        base64.b64encode(secret[: len(secret) // 3 * 3]).decode(),
-        str(int.from_bytes(secret, "big")), str(int.from_bytes(secret, "little")),
-    }  # fmt: skip
 
 
 def elements(vector: Any) -> set[str]:
