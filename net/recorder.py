@@ -1,4 +1,5 @@
 """The coordinator's records: one is drawn up, signed and written when a session is over, and every party is given it.
+Proofs of who cheated in it lie beside them before that.
 
 Before a task each party hears where the chain ends. A party that missed records asks for them, and the session is held
 on the last one by all, or not with it.
@@ -17,8 +18,10 @@ from mpc.keys import SigningKey
 from net.control import Records
 from net.framing import Kind
 from net.peer import Peer
+from net.proofs import FOLDER, ProofsFolder
 from net.records import SUFFIX, RecordsFile
 from net.workload import Held
+from protocols.accounts import GivesProofs
 from protocols.evidence import Evidence
 from protocols.machine import Aborted, Collector, GivesEvidence, Outcome
 from protocols.record import START, Record, RecordError, Summed, dropped, hash_sum
@@ -51,7 +54,8 @@ class Recorder:
     def __init__(self, payload: Path, consortium: Consortium, identity: SigningKey) -> None:
         self.head = START
         self._file = RecordsFile(payload.with_suffix(SUFFIX), consortium)
-        self._members = consortium.members_by_id
+        self._proofs = ProofsFolder(payload.with_suffix(FOLDER), consortium)
+        self._consortium = consortium
         self._identity = identity
         self._newest: bytes | None = None  # that nobody was given yet
         self._given: WeakKeyDictionary[Peer, int] = WeakKeyDictionary()
@@ -86,14 +90,21 @@ class Recorder:
             peer.post(Kind.RECORD, data)
 
     def _write(self, concluded: Concluded) -> bytes:
+        self._keep_proofs(concluded.machine)
         record = self._drawn_up(concluded).signed(self._identity)
         data = record.to_bytes()
         self._file.append(record, self.head)
         self.head = record.head
         return data
 
+    def _keep_proofs(self, machine: Collector) -> None:
+        proofs = machine.proofs if isinstance(machine, GivesProofs) else ()
+        for kept in self._proofs.write(self.head.number + 1, proofs):
+            name = self._consortium.members[kept.verdict.cheater].name
+            log.warning("%s broke the protocol: %s: %s proves it", name, kept.verdict.reason, kept.file)
+
     def _drawn_up(self, concluded: Concluded) -> Record:
-        params, machine = concluded.params, concluded.machine
+        params, machine, members = concluded.params, concluded.machine, self._consortium.members_by_id
         evidence = machine.evidence if isinstance(machine, GivesEvidence) else Evidence()
         return Record(
             number=self.head.number + 1,
@@ -101,7 +112,7 @@ class Recorder:
             recorder=self._identity.verify_key.raw,
             fl_round=concluded.held.fl_round,
             params=params,
-            parties={party: self._members[party].raw for party in concluded.parties | evidence.parties},
+            parties={party: members[party].raw for party in concluded.parties | evidence.parties},
             evidence=evidence,
             dropped=dropped(machine.dropped),
             ending=_ending(concluded),

@@ -8,7 +8,7 @@ rests on what the convicted one signed itself, and what no honest party signs: s
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from mpc.keys import VerifyKey
 from mpc.merkle import MerkleTree
@@ -22,9 +22,28 @@ from protocols.secagg_plus.degrees import graph_for
 from protocols.session import SessionParams
 from protocols.wire import Codec
 
-__all__ = ["NotProven", "Offence", "Proof", "check", "court_of", "judge", "proof_from_bytes", "proof_to_bytes"]
+__all__ = [
+    "GivesProofs",
+    "NotProven",
+    "Offence",
+    "Proof",
+    "check",
+    "court_of",
+    "judge",
+    "proof_from_bytes",
+    "proof_to_bytes",
+]
 
 _CODEC: Final = Codec(Proof)
+
+
+@runtime_checkable
+class GivesProofs(Protocol):
+    """A server's machine of a protocol that can be accountable."""
+
+    @property
+    def proofs(self) -> tuple[Proof, ...]:
+        """Of who cheated in its session; complete when that is over. Several may be of one verdict."""
 
 
 def proof_to_bytes(proof: Proof) -> bytes:

@@ -1,4 +1,6 @@
-"""`veilsum verify`: reads records, a whole chain or a single one, and holds them against the consortium's file."""
+"""`veilsum verify`: reads records, a whole chain or a single one, or the proof of a verdict, and holds them against the
+consortium's file.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,9 +10,12 @@ from typing import Final
 from net.config import load_consortium
 from net.records import RecordsFile
 from net.store import write_whole
-from protocols.evidence import Testimony
+from protocols import accounts
+from protocols.errors import WireError
+from protocols.evidence import Testimony, Verdict
 from protocols.record import LARGEST_RECORD, START, Head, Record, RecordError, require_follows, verify
 from protocols.roster import Consortium
+from protocols.session import SessionParams
 from veilsum.errors import Fault
 
 _SQLITE: Final = b"SQLite format 3\0"
@@ -41,11 +46,26 @@ class Verified:
         return self.records[-1].record
 
 
-def verify_file(file: Path, consortium_file: Path) -> Verified:
+@dataclass(frozen=True, slots=True)
+class Convicted:
+    """What a proof shows, and the session that it is of."""
+
+    consortium: Consortium
+    params: SessionParams
+    verdict: Verdict
+
+
+def verify_file(file: Path, consortium_file: Path) -> Verified | Convicted:
     """Raises Fault, or RecordsError and ConfigError, with one line that names what is wrong."""
     consortium = load_consortium(consortium_file)
     data = _read(file)
-    return _chain(file, consortium) if data.startswith(_SQLITE) else _single(file, data, consortium)
+    if data.startswith(_SQLITE):
+        return _chain(file, consortium)
+    try:
+        proof = accounts.proof_from_bytes(data)
+    except WireError:
+        return _single(file, data, consortium)
+    return _convicted(file, proof, consortium)
 
 
 def export(verified: Verified, number: int, out: Path) -> None:
@@ -72,6 +92,13 @@ def _single(file: Path, data: bytes, consortium: Consortium) -> Verified:
         return Verified(consortium, (Proven(record, verify(record, consortium)),), None)
     except RecordError as exc:
         raise Fault(f"{file}: {exc}") from exc
+
+
+def _convicted(file: Path, proof: accounts.Proof, consortium: Consortium) -> Convicted:
+    try:
+        return Convicted(consortium, proof.scene.params, accounts.check(proof, consortium))
+    except accounts.NotProven as exc:
+        raise Fault(f"{file}: this proves nothing: {exc}") from exc
 
 
 def _chain(file: Path, consortium: Consortium) -> Verified:

@@ -34,6 +34,11 @@ class Offence(StrEnum):
     WRONG_DEALING = "shares that it vouched for do not give what it committed to"
     WRONG_SEED = "it revealed another leaf seed than the one that follows from the lost party's key"
 
+    @property
+    def label(self) -> str:
+        """For the name of a file, and for programs."""
+        return self.name.lower().replace("_", "-")
+
 
 class NotProven(Exception):
     """This proof convicts nobody; the text says what does not hold."""

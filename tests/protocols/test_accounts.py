@@ -80,7 +80,7 @@ def test_a_lost_dealer_is_convicted_by_its_shares_of_the_mask_secret() -> None:
 
 
 def test_a_dealer_that_seals_something_else_loses_its_holder_and_nothing_is_proven() -> None:
-    """The holder knows, and cannot show it: a bundle opens under a key that both have (`docs/decisions/0023`)."""
+    """The holder knows, and cannot show it: a bundle opens under a key that both have (`docs/decisions/0022`)."""
     room = AccountableRoom()
     talk = held(room, {CHEATER: Plan(Cheat.SEALS_ANOTHER, TARGET)})
     require_exact(talk, room, {0, 1, 3, 4})

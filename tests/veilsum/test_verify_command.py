@@ -350,3 +350,69 @@ class Demo:
 
     def __init__(self, folder: Path) -> None:
         self.agreed, self.path = folder / "consortium.toml", folder / "model.records"
+
+
+# The proof of a verdict
+
+
+@pytest.fixture(scope="module")
+def convicting(tmp_path_factory):
+    """A consortium's file, and a proof against bank-1."""
+    from cheats import AccountableRoom, Cheat, Plan, held
+
+    from net.config import dump_consortium
+    from protocols.accounts import proof_to_bytes
+
+    folder, room = tmp_path_factory.mktemp("convicting"), AccountableRoom()
+    talk = held(room, {PartyId(1): Plan(Cheat.REVEALS_WRONG_SHARE, PartyId(2))})
+    (proof,) = talk.server.proofs
+    agreed, file = folder / "consortium.toml", folder / "bank-1.proof"
+    agreed.write_text(dump_consortium(room.consortium))
+    file.write_bytes(proof_to_bytes(proof))
+    return agreed, file, proof
+
+
+def test_a_proof_says_who_cheated_and_how_without_anybodys_word(veilsum, convicting):
+    agreed, file, proof = convicting
+    said = veilsum("verify", file, "--consortium", agreed)
+    assert (said.status, said.err) == (0, "")
+    assert said.out.startswith(
+        "bank-1 broke the protocol: it revealed another share than the one that it had accepted\n"
+    )
+    assert f"it was in session {proof.scene.params.digest.hex()} under banks, version 1" in said.out
+    assert "neither the coordinator nor all other members together can have made this up" in said.out
+    assert "why: broken software, a damaged disk or a stolen key look the same" in said.out
+
+
+def test_the_json_of_a_proof_has_the_documented_shape(veilsum, convicting):
+    agreed, file, _ = convicting
+    section = (ROOT / "docs/json.md").read_text().split("### Of a proof")[1].split("\n## ")[0]
+    documented = json.loads(section.split("```json")[1].split("```")[0])
+    said = veilsum("verify", file, "--consortium", agreed, "--json")
+    found = json.loads(said.out)
+    assert list(found) == list(documented)
+    assert shape(found) == shape(documented)
+    assert (found["cheater"], found["offence"]) == ("bank-1", "wrong-share")
+
+
+def test_a_proof_that_was_changed_convicts_nobody(veilsum, convicting, tmp_path):
+    from protocols.accounts import proof_to_bytes
+
+    agreed, _, proof = convicting
+    framing = tmp_path / "framing.proof"
+    framing.write_bytes(proof_to_bytes(replace(proof, said=replace(proof.said, holder=PartyId(3)))))
+    said = veilsum("verify", framing, "--consortium", agreed)
+    assert (said.status, said.out) == (1, "")
+    assert f"{framing}: this proves nothing: party 3 did not sign this reveal" in said.complaint
+
+
+def test_a_proof_is_of_the_consortium_that_it_was_made_under(veilsum, convicting, kept):
+    _, file, _ = convicting
+    assert "this proves nothing: this session was not one of consortium" in complaint(veilsum, kept, file)
+
+
+def test_no_record_is_taken_out_of_a_proof(veilsum, convicting, tmp_path):
+    agreed, file, _ = convicting
+    said = veilsum("verify", file, "--consortium", agreed, "--record", 1, "--out", tmp_path / "one")
+    assert said.status == 2
+    assert "--record takes one out of a file of records" in said.complaint
