@@ -33,6 +33,9 @@ Progress = Callable[[int, int], None]
 
 log = logging.getLogger("veilsum.party")
 
+_LEAVING: Final = trio.CapacityLimiter(2)
+"""Its turn to upload does not wait until whatever else this process computes, for other parties too, is done."""
+
 
 class SessionJournal(Protocol):
     """That of `net/party_journal`, as a session uses it."""
@@ -214,7 +217,7 @@ class Contributing:
     async def _send(self, frame: KeptFrame) -> None:
         self._next += 1
         try:
-            body = await trio.to_thread.run_sync(self._journal.body, frame)
+            body = await trio.to_thread.run_sync(self._journal.body, frame, limiter=_LEAVING)
         except JournalError as exc:
             log.warning("step %d: our part in it is given up: %s", self.task.fl_round, exc)
             await self._step(partial(self._client.abort, AbortReason.STOPPED))
