@@ -246,12 +246,11 @@ class PrimeField:
             out = _unpack_bits(data, length, self.bits, self.dtype)
             self._require_below_modulus(out)
             return out
-        layout, view = _Layout.of(self.bits), memoryview(data)
         out = np.empty(length, dtype=self.dtype)
-        size = _PACK_CHUNK * self.bits // 8
+        unpacked, size = _Unpacking(self), self.packed_size(_PACK_CHUNK)
         for index, at in enumerate(range(0, length, _PACK_CHUNK)):
             part = out[at : at + _PACK_CHUNK]
-            layout.unpack(view[index * size : (index + 1) * size], part)
+            unpacked.write(memoryview(data)[index * size : (index + 1) * size], part)
             self._require_below_modulus(part)
         return out
 
@@ -335,19 +334,6 @@ class _Layout:
                 np.right_shift(column, np.uint64(64 - shift), out=words[word + 1])
         out.reshape(-1, self.words)[:] = words.T
 
-    def unpack(self, data: memoryview, out: FieldVector) -> None:
-        """Fill `out` from the bytes of its groups; the last one may be cut short."""
-        padded = np.zeros(self.words_for(len(out)), dtype="<u8")
-        padded.view(np.uint8)[: len(data)] = np.frombuffer(data, dtype=np.uint8)
-        words = np.ascontiguousarray(padded.reshape(-1, self.words).T, dtype=np.uint64)
-        columns = np.empty((self.lanes, words.shape[1]), dtype=np.uint64)
-        for lane, column in enumerate(columns):
-            word, shift = divmod(lane * self.width, 64)
-            np.right_shift(words[word], np.uint64(shift), out=column)
-            if shift + self.width > 64:
-                column |= words[word + 1] << np.uint64(64 - shift)
-        self._from_columns(columns, out)
-
     def _to_columns(self, v: FieldVector) -> Words:
         group = self.fold * self.lanes
         if len(v) % group:
@@ -358,13 +344,38 @@ class _Layout:
             bits *= 2
         return np.ascontiguousarray(parts.reshape(-1, self.lanes).T)
 
-    def _from_columns(self, columns: Words, out: FieldVector) -> None:
-        lanes = np.ascontiguousarray(columns.T).reshape(-1)
-        parts = np.empty((len(lanes), self.fold), dtype=out.dtype)
-        mask = np.uint64((1 << self.bits) - 1)
-        for index in range(self.fold):
-            parts[:, index] = (lanes >> np.uint64(index * self.bits)) & mask
-        out[:] = parts.reshape(-1)[: len(out)]
+
+class _Unpacking:
+    """Eight elements of `bits` bits fill `bits` bytes: the words that the first of each eight lie in are that far
+    apart, and so are those of the second. So each of the eight is one strided read, which need not be aligned.
+    """
+
+    __slots__ = ("_bits", "_bytes", "_mask")
+
+    def __init__(self, field: PrimeField) -> None:
+        self._bits, self._mask = field.bits, field.dtype.type((1 << field.bits) - 1)
+        self._bytes = np.empty(field.packed_size(_PACK_CHUNK) + 16, dtype=np.uint8)  # a word may reach beyond the end
+
+    def write(self, data: memoryview, out: FieldVector) -> None:
+        """Fill `out`, of at most _PACK_CHUNK elements, from the bytes of its groups."""
+        self._bytes[: len(data)] = data
+        for place in range(min(8, len(out))):
+            column = out[place::8]
+            words = self._words(len(column), *divmod(place * self._bits, 8))
+            np.bitwise_and(words, self._mask, out=column, dtype=out.dtype, casting="unsafe")  # the mask cuts words too
+
+    def _words(self, count: int, at: int, shift: int) -> npt.NDArray[np.uint32] | Words:
+        """Words whose low bits are the elements that begin at bit `shift` of byte `at` of each group."""
+        if shift + self._bits <= 32:
+            short: npt.NDArray[np.uint32] = self._column("<u4", count, at) >> np.uint32(shift)
+            return short
+        words: Words = self._column("<u8", count, at) >> np.uint64(shift)
+        if shift + self._bits > 64:
+            words |= self._column("u1", count, at + 8).astype(np.uint64) << np.uint64(64 - shift)
+        return words
+
+    def _column(self, kind: str, count: int, at: int) -> Any:
+        return np.ndarray((count,), kind, self._bytes.data, at, (self._bits,))
 
 
 @lru_cache(maxsize=256)  # moduli come from the wire too

@@ -1,14 +1,14 @@
 """Sums of field elements in machine words, reduced when the words are full and not before.
 
 Both classes take one batch of rows after another and give the sum of all rows mod p. A batch is a matrix of elements,
-one row a vector, at most `most` of them; it is scratch and is written over.
+one row a vector; it is scratch and is written over.
 """
 
 from typing import Protocol
 
 import numpy as np
 
-from mpc.field import M61, FieldVector, PrimeField
+from mpc.field import FieldVector, PrimeField
 
 _FEW_ROWS = 4  # so few long rows are added one by one: summing them apart first would write more
 _HALF = np.uint64(32)
@@ -16,9 +16,7 @@ _MANY = 7  # so many elements in a word, and reducing is no longer what a sum co
 
 
 class Sum(Protocol):
-    """A sum under way. most: the rows that a batch may have."""
-
-    most: int
+    """A sum under way."""
 
     def begin(self) -> None:
         """Nothing is in the sum."""
@@ -32,16 +30,7 @@ class Sum(Protocol):
 
 def sum_of(field: PrimeField, rows: int, width: int) -> Sum:
     """For `rows` rows of at most `width` elements, a multiple of 4."""
-    return _SplitSum(field, width) if _splits(field, rows) else _WordSum(field, width)
-
-
-def rows_together(field: PrimeField, rows: int) -> int:
-    """How many of `rows` rows are best made at a time, for a sum of long ones."""
-    return capacity(field) if _splits(field, rows) else 1
-
-
-def _splits(field: PrimeField, rows: int) -> bool:
-    return capacity(field) < min(rows, _MANY)
+    return _SplitSum(field, width) if capacity(field) < min(rows, _MANY) else _WordSum(field, width)
 
 
 def capacity(field: PrimeField) -> int:
@@ -52,11 +41,10 @@ def capacity(field: PrimeField) -> int:
 class _WordSum:
     """In words of the field's own size."""
 
-    __slots__ = ("_capacity", "_field", "_held", "_scratch", "_total", "_width", "most")
+    __slots__ = ("_capacity", "_field", "_held", "_scratch", "_total", "_width")
 
     def __init__(self, field: PrimeField, width: int) -> None:
         self._field, self._capacity = field, capacity(field)
-        self.most = max(1, self._capacity - 1)
         self._total, self._scratch = np.empty((2, width), dtype=field.dtype)
         self._width = width
         self._held = 0  # elements whose sum a word of the total may be
@@ -66,17 +54,14 @@ class _WordSum:
 
     def add(self, rows: FieldVector) -> None:
         self._width = rows.shape[1]
-        total, scratch = self._total[: self._width], self._scratch[: self._width]
-        if self._held + len(rows) > self._capacity:
-            self._reduce()
-        first, self._held = self._held == 0, self._held + len(rows)
-        if first:
-            total[:], rows = rows[0], rows[1:]
-        if len(rows) > _FEW_ROWS:
-            np.add(total, np.add.reduce(rows, axis=0, dtype=rows.dtype, out=scratch), out=total)
-            return
-        for row in rows:
-            np.add(total, row, out=total)
+        if not self._held:
+            self._total[: self._width], self._held, rows = rows[0], 1, rows[1:]
+        while len(rows):
+            if self._held == self._capacity:
+                self._reduce()
+            fit = min(self._capacity - self._held, len(rows))
+            _add_rows(self._total[: self._width], rows[:fit], self._scratch[: self._width])
+            self._held, rows = self._held + fit, rows[fit:]
 
     def value(self) -> FieldVector:
         self._reduce()
@@ -94,16 +79,28 @@ class _WordSum:
         self._held = min(self._held, 1)
 
 
+def _add_rows(total: FieldVector, rows: FieldVector, scratch: FieldVector) -> None:
+    """Add all rows to the total, in place."""
+    if len(rows) > _FEW_ROWS:
+        np.add(total, np.add.reduce(rows, axis=0, dtype=rows.dtype, out=scratch), out=total)
+        return
+    for row in rows:
+        np.add(total, row, out=total)
+
+
 def _shrink(total: FieldVector, scratch: FieldVector, field: PrimeField) -> None:
     """Bring any words below 2p, in place, to words that are congruent."""
-    p = total.dtype.type(field.modulus)
-    if field == M61:  # 2^61 is 1
-        np.right_shift(total, total.dtype.type(61), out=scratch)
-        np.bitwise_and(total, p, out=total)
+    word, power = total.dtype.type, 1 << field.bits
+    gap, above = power - field.modulus, 1 << (8 * field.itemsize - field.bits)
+    if power + gap * above <= 2 * field.modulus:  # p is just below 2^bits, so 2^bits is as good as the gap
+        np.right_shift(total, word(field.bits), out=scratch)
+        np.bitwise_and(total, word(power - 1), out=total)
+        if gap > 1:
+            np.multiply(scratch, word(gap), out=scratch)
         np.add(total, scratch, out=total)
     else:
-        np.floor_divide(total, p, out=scratch)
-        np.multiply(scratch, p, out=scratch)
+        np.floor_divide(total, word(field.modulus), out=scratch)
+        np.multiply(scratch, word(field.modulus), out=scratch)
         np.subtract(total, scratch, out=total)
 
 
@@ -114,12 +111,12 @@ class _SplitSum:
     is the sum of the lower halves. So a row, or as many as fit in 32 bits, costs two additions and one shift.
     """
 
-    __slots__ = ("_empty", "_field", "_pairs", "_total", "_upper", "_width", "most")
+    __slots__ = ("_capacity", "_empty", "_field", "_pairs", "_scratch", "_total", "_upper", "_width")
 
     def __init__(self, field: PrimeField, width: int) -> None:
-        self._field, self._width, self.most = field, width, capacity(field)
+        self._field, self._width, self._capacity = field, width, capacity(field)
         self._total = np.empty(width, dtype=field.dtype)
-        self._pairs, self._upper = np.empty((2, width // 2), dtype="<u8")
+        self._pairs, self._upper, self._scratch = np.empty((3, width // 2), dtype="<u8")
         self._empty = True
 
     def begin(self) -> None:
@@ -127,19 +124,22 @@ class _SplitSum:
 
     def add(self, rows: FieldVector) -> None:
         self._width = rows.shape[1]
-        row = rows[0]
-        for other in rows[1:]:
-            np.add(row, other, out=row)
-        words = row.view("<u8")
-        pairs, upper = self._pairs[: len(words)], self._upper[: len(words)]
+        words = self._together(rows).view("<u8")
+        size = words.shape[1]
+        pairs, upper, scratch = self._pairs[:size], self._upper[:size], self._scratch[:size]
         if self._empty:
-            pairs[:] = words
-            np.right_shift(words, _HALF, out=upper)
-            self._empty = False
-        else:
-            np.add(pairs, words, out=pairs)
-            np.right_shift(words, _HALF, out=words)
-            np.add(upper, words, out=upper)
+            pairs[:], upper[:], self._empty = 0, 0, False
+        _add_rows(pairs, words, scratch)
+        np.right_shift(words, _HALF, out=words)
+        _add_rows(upper, words, scratch)
+
+    def _together(self, rows: FieldVector) -> FieldVector:
+        """As few rows as hold the sum of all: each of as many as a word can hold."""
+        fewer = rows[:: self._capacity]
+        for place in range(1, self._capacity):
+            others = rows[place :: self._capacity]
+            np.add(fewer[: len(others)], others, out=fewer[: len(others)])
+        return fewer
 
     def value(self) -> FieldVector:
         total, field = self._total[: self._width], self._field

@@ -20,15 +20,16 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 from mpc.field import FieldVector, PrimeField
 from mpc.hashing import encode_parts, expand_key
-from mpc.lazy import rows_together, sum_of
+from mpc.lazy import sum_of
 from mpc.spreading import spread
 from mpc.work import count
 
 SEED_BYTES = 32
 
 _BLOCK = 16
-_WINDOW = 1 << 16  # blocks made at a time, 1 MiB: it stays in cache until it is summed, calls cost little beside it
-_CACHED = 4  # windows of counters that are kept: those of the first million elements
+_WINDOW = 1 << 14  # blocks of a stream made at a time, 256 KiB: they stay in cache until they are summed
+_BATCH = 1 << 16  # blocks of several streams that are looked at together, 1 MiB: so calls cost little beside them
+_CACHED = 4  # as many MiB of counters are kept: those of the first million elements
 _ONE_BY_ONE = ECB()
 _SMALLEST_SLICE = 1 << 15  # elements: below it a second core saves nothing
 
@@ -65,7 +66,7 @@ def expand(seed: Seed, label: str, field: PrimeField, start: int, stop: int) -> 
     count(streams=1, stream_bytes=(stop - start) * field.itemsize)
     out = np.empty(stop - start, dtype=field.dtype)
     total = _Total(field, label, [seed], out.nbytes)
-    for window in total.windows(start, len(out)):
+    for window in _windows(field, start, len(out)):
         out[window.part] = total.over(window)
     return out
 
@@ -85,12 +86,10 @@ def accumulate(
     count(streams=streams, stream_bytes=streams * acc.nbytes)
 
     def work(share: slice) -> None:
-        part = acc[share]
-        for combine, seeds in ((field.add, plus), (field.sub, minus)):
-            if not seeds:
-                continue
-            total = _Total(field, label, seeds, part.nbytes)
-            for window in total.windows(start + share.start, len(part)):
+        part, signed = acc[share], ((field.add, plus), (field.sub, minus))
+        totals = [(combine, _Total(field, label, seeds, part.nbytes)) for combine, seeds in signed if seeds]
+        for window in _windows(field, start + share.start, len(part)):
+            for combine, total in totals:
                 combine(part[window.part], total.over(window), out=part[window.part])
 
     spread(work, len(acc), smallest=_SMALLEST_SLICE)
@@ -98,44 +97,57 @@ def accumulate(
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """Whole blocks that hold a part of a slice: `blocks` from `first` on; the part begins `lead` elements into them."""
+    """Whole blocks that hold a part of a slice: `counters` are theirs. Element `first` is the first of them; the part
+    begins `lead` elements later."""
 
+    counters: memoryview
     first: int
-    blocks: int
     lead: int
     part: slice
 
 
+def _windows(field: PrimeField, start: int, length: int) -> Iterator[_Window]:
+    """The windows of elements start..start+length-1, in order. Each lies within one batch of counters."""
+    each = _BLOCK // field.itemsize
+    at, stop = start, start + length
+    while at < stop:
+        block, lead = divmod(at, each)
+        batch, place = divmod(block, _BATCH)
+        end = min((block + min(_WINDOW, _BATCH - place)) * each, stop)
+        blocks = -(-end // each) - block
+        counters = _counters(batch)[place * _BLOCK : (place + blocks) * _BLOCK]
+        yield _Window(counters, block * each, lead, slice(at - start, end - start))
+        at = end
+
+
 @lru_cache(maxsize=_CACHED)
-def _counters(window: int) -> bytes:
-    """The counters of one window: 128 bits each, big endian."""
-    blocks = np.zeros((_WINDOW, 2), dtype=">u8")
-    blocks[:, 1] = np.arange(window * _WINDOW, (window + 1) * _WINDOW)
-    return blocks.tobytes()
+def _counters(batch: int) -> memoryview:
+    """The counters of _BATCH blocks, from the block _BATCH * batch on: 128 bits each, big endian."""
+    if batch == 0:
+        blocks = np.zeros((_BATCH, _BLOCK // 2), dtype=">u2")
+        blocks[:, -1] = np.arange(_BATCH)
+    else:  # they differ from the first ones in what stands above the last 16 bits
+        blocks = np.frombuffer(_counters(0), dtype=">u2").reshape(_BATCH, -1).copy()
+        for place, word in enumerate(np.frombuffer(batch.to_bytes(14, "big"), dtype=">u2")):
+            if word:
+                blocks[:, place] = word
+    return blocks.reshape(-1).view(np.uint8).data.toreadonly()
 
 
 class _Keystream:
     """The elements of one (seed, label), whole blocks at a time."""
 
-    __slots__ = ("_encryptor", "_field", "_label", "_mask", "_seed", "_spare")
+    __slots__ = ("_field", "_label", "_mask", "_seed", "_spare", "write")
 
     def __init__(self, seed: Seed, label: str, field: PrimeField) -> None:
-        self._encryptor = _cipher(seed, label, "main")
+        """write(counters, out): the words under these, as the cipher gives them. `out` is a block longer, which stays
+        as it is."""
+        self.write = _cipher(seed, label, "main").update_into
         self._spare: CipherContext | None = None  # most streams of a field just below a power of two need none
         self._seed, self._label, self._field = seed, label, field
         self._mask = field.dtype.type((1 << field.bits) - 1)
 
-    def write(self, counters: memoryview, out: memoryview) -> None:
-        """The words under these counters, as the cipher gives them. `out` is a block longer, which stays as it is."""
-        self._encryptor.update_into(counters, out)
-
-    def replace(self, words: FieldVector, first: int) -> None:
-        """Put spare words where a word is not below p. words: masked, elements `first`.. of the stream."""
-        outside = np.flatnonzero(words >= self._field.modulus)
-        if len(outside):
-            words[outside] = self._replacements(outside + first)
-
-    def _replacements(self, indices: npt.NDArray[np.int64]) -> FieldVector:
+    def replacements(self, indices: npt.NDArray[np.int64]) -> FieldVector:
         """For each index the first spare word below p: words of AES(K1, index, draw) for draw = 0, 1, .."""
         found = np.empty(len(indices), dtype=self._field.dtype)
         pending, draw = np.arange(len(indices)), 0
@@ -172,55 +184,52 @@ def _purpose(label: str, use: str) -> bytes:
 class _Total:
     """The sum of the vectors of some seeds, mod p, a window at a time."""
 
-    __slots__ = ("_blocks", "_buffer", "_field", "_mask", "_most", "_streams", "_sum")
+    __slots__ = ("_buffer", "_field", "_mask", "_most", "_size", "_slots", "_streams", "_sum", "_words")
 
     def __init__(self, field: PrimeField, label: str, seeds: Sequence[Seed], nbytes: int) -> None:
         """nbytes: of the slice that the windows are cut from."""
-        together = rows_together(field, len(seeds))
-        self._field, self._blocks = field, min(nbytes // _BLOCK + 2, _WINDOW // together)  # it may begin inside a block
-        size = self._blocks * _BLOCK
+        blocks = min(nbytes // _BLOCK + 2, _WINDOW)  # it may begin inside a block
+        self._field, self._size = field, blocks * _BLOCK
         self._mask = None if field.bits == 8 * field.itemsize else field.dtype.type((1 << field.bits) - 1)
         self._streams = [_Keystream(seed, label, field) for seed in seeds]
-        self._sum = sum_of(field, len(seeds), size // field.itemsize)
-        self._most = min(max(_WINDOW // self._blocks, 1), self._sum.most, len(seeds))
-        self._buffer = np.empty(self._most * size + _BLOCK, dtype=np.uint8)
-
-    def windows(self, start: int, length: int) -> Iterator[_Window]:
-        """The windows of elements start..start+length-1, in order. Each lies within one cached window of counters."""
-        each = _BLOCK // self._field.itemsize
-        at, stop = start, start + length
-        while at < stop:
-            first, lead = divmod(at, each)
-            last = min((first // _WINDOW + 1) * _WINDOW, first + self._blocks)
-            end = min(last * each, stop)
-            yield _Window(first, -(-end // each) - first, lead, slice(at - start, end - start))
-            at = end
+        self._sum = sum_of(field, len(seeds), self._size // field.itemsize)
+        self._most = min(_BATCH // blocks, len(seeds))
+        self._buffer = np.empty(self._most * self._size + _BLOCK, dtype=np.uint8)
+        self._words = self._buffer[:-_BLOCK].view(field.dtype.newbyteorder("<"))
+        self._slots = self._cut(self._size)
 
     def over(self, window: _Window) -> FieldVector:
         """Of the elements of a window's part, until the next call."""
-        counters = _counters(window.first // _WINDOW)
-        begin = window.first % _WINDOW * _BLOCK
-        source = memoryview(counters)[begin : begin + window.blocks * _BLOCK]
-        first = window.first * (_BLOCK // self._field.itemsize)
         elements = slice(window.lead, window.lead + window.part.stop - window.part.start)
         if len(self._streams) == 1:
-            row: FieldVector = self._rows(self._streams, source, first)[0, elements]
+            row: FieldVector = self._rows(self._streams, window)[0, elements]
             return row
         self._sum.begin()
         for at in range(0, len(self._streams), self._most):
-            self._sum.add(self._rows(self._streams[at : at + self._most], source, first))
+            self._sum.add(self._rows(self._streams[at : at + self._most], window))
         return self._sum.value()[elements]
 
-    def _rows(self, streams: Sequence[_Keystream], source: memoryview, first: int) -> FieldVector:
-        """The next elements of some streams, one a row."""
-        size = len(source)
-        for place, stream in enumerate(streams):
-            stream.write(source, self._buffer[place * size : (place + 1) * size + _BLOCK].data)
-        words = self._buffer[: len(streams) * size].view(self._field.dtype.newbyteorder("<"))
-        rows = words.reshape(len(streams), -1)
+    def _rows(self, streams: Sequence[_Keystream], window: _Window) -> FieldVector:
+        """The elements of some streams in the blocks of a window, a row each."""
+        size = len(window.counters)
+        slots = self._slots if size == self._size else self._cut(size)
+        for stream, slot in zip(streams, slots, strict=False):
+            stream.write(window.counters, slot)
+        words = self._words[: len(streams) * size // self._field.itemsize]
         if self._mask is not None:
-            np.bitwise_and(rows, self._mask, out=rows)
-        if int(np.maximum.reduce(rows, axis=None)) >= self._field.modulus:
-            for stream, row in zip(streams, rows, strict=True):
-                stream.replace(row, first)
+            np.bitwise_and(words, self._mask, out=words)
+        rows = words.reshape(len(streams), -1)
+        if int(np.maximum.reduce(words)) >= self._field.modulus:
+            self._replace(rows, streams, window.first)
         return rows
+
+    def _replace(self, rows: FieldVector, streams: Sequence[_Keystream], first: int) -> None:
+        """Put spare words where a word is not below p. rows: masked, elements `first`.. of each stream."""
+        p = self._field.modulus
+        for place in np.flatnonzero(np.maximum.reduce(rows, axis=1) >= p).tolist():
+            outside = np.flatnonzero(rows[place] >= p)
+            rows[place, outside] = streams[place].replacements(outside + first)
+
+    def _cut(self, size: int) -> list[memoryview]:
+        """Where each stream writes `size` bytes, and a block more that the next one writes over."""
+        return [self._buffer[at : at + size + _BLOCK].data for at in range(0, self._most * size, size)]

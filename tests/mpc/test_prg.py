@@ -62,6 +62,13 @@ def test_where_no_word_is_rejected_the_keystream_is_aes_ctr_bit_for_bit():
     assert expand(SEED, "bits", field, 0, length).astype("<u4").tobytes() == raw_keystream(SEED, "bits", 4 * length)
 
 
+@pytest.mark.parametrize("block", [2**16 - 7, 2**17 - 7, 3 * 2**32 - 7, 2**32 + 2**16 - 7, 2**48 + 2**32 - 7])
+def test_the_counters_go_on_where_their_words_overflow(block: int):
+    field, key = PrimeField.with_bits(32), kdf(SEED.raw, "prg", "far", "main", length=16)
+    stream = AES.new(key, AES.MODE_CTR, nonce=b"", initial_value=block).encrypt(bytes(16 * 20))
+    assert expand(SEED, "far", field, 4 * block, 4 * (block + 20)).astype("<u4").tobytes() == stream
+
+
 def test_a_26_bit_stream_is_the_low_bits_of_the_words():
     words = np.frombuffer(raw_keystream(SEED, "low", 4000), dtype="<u4") & (2**26 - 1)
     assert np.array_equal(expand(SEED, "low", PrimeField.with_bits(26), 0, 1000), words)
@@ -115,7 +122,7 @@ def test_accumulate_is_expand_then_add_or_subtract(field: PrimeField, plus: int,
 
 @pytest.mark.parametrize("field", [JUST_ABOVE_2_16, PrimeField.with_bits(26), M31, JUST_ABOVE_2_31, M61], ids=str)
 def test_accumulate_does_not_show_where_its_windows_meet(field: PrimeField):
-    check_accumulate(field, 3, 2, length=WINDOW_BYTES // field.itemsize + 33, start=1)
+    check_accumulate(field, 9, 2, length=WINDOW_BYTES // field.itemsize + 33, start=1)
 
 
 @pytest.mark.parametrize("bits", [26, 29, 30, 31, 32, 61])
