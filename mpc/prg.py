@@ -64,10 +64,10 @@ def expand(seed: Seed, label: str, field: PrimeField, start: int, stop: int) -> 
     if not 0 <= start <= stop:
         raise ValueError(f"no slice: {start}..{stop}")
     count(streams=1, stream_bytes=(stop - start) * field.itemsize)
-    out = np.empty(stop - start, dtype=field.dtype)
-    total = _Total(field, label, [seed], out.nbytes)
+    out, stream = np.empty(stop - start, dtype=field.dtype), _Keystream(seed, label, field)
+    rows = _Rows(field, 1, out.nbytes)
     for window in _windows(field, start, len(out)):
-        out[window.part] = total.over(window)
+        out[window.part] = rows.made([stream], window)[0, window.elements]
     return out
 
 
@@ -86,13 +86,26 @@ def accumulate(
     count(streams=streams, stream_bytes=streams * acc.nbytes)
 
     def work(share: slice) -> None:
-        part, signed = acc[share], ((field.add, plus), (field.sub, minus))
-        totals = [(combine, _Total(field, label, seeds, part.nbytes)) for combine, seeds in signed if seeds]
-        for window in _windows(field, start + share.start, len(part)):
-            for combine, total in totals:
-                combine(part[window.part], total.over(window), out=part[window.part])
+        _accumulate(acc[share], field, label, plus=plus, minus=minus, start=start + share.start)
 
-    spread(work, len(acc), smallest=_SMALLEST_SLICE)
+    if streams:
+        spread(work, len(acc), smallest=_SMALLEST_SLICE)
+
+
+def _accumulate(
+    acc: FieldVector, field: PrimeField, label: str, *, plus: Sequence[Seed], minus: Sequence[Seed], start: int
+) -> None:
+    added, taken = ([_Keystream(seed, label, field) for seed in seeds] for seeds in (plus, minus))
+    count = len(added) + len(taken)
+    rows = _Rows(field, max(len(added), len(taken)), acc.nbytes)
+    total = sum_of(field, count, rows.width)
+    for window in _windows(field, start, len(acc)):
+        part = acc[window.part]
+        total.begin(part, window.lead, len(window.counters) // field.itemsize)
+        for put, streams in ((total.add, added), (total.subtract, taken)):
+            for at in range(0, len(streams), rows.most):
+                put(rows.made(streams[at : at + rows.most], window))
+        total.write(part, window.lead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +117,11 @@ class _Window:
     first: int
     lead: int
     part: slice
+
+    @property
+    def elements(self) -> slice:
+        """The part's, among those of the blocks."""
+        return slice(self.lead, self.lead + self.part.stop - self.part.start)
 
 
 def _windows(field: PrimeField, start: int, length: int) -> Iterator[_Window]:
@@ -181,36 +199,24 @@ def _purpose(label: str, use: str) -> bytes:
     return encode_parts("prg", _BLOCK, label, use)
 
 
-class _Total:
-    """The sum of the vectors of some seeds, mod p, a window at a time."""
+class _Rows:
+    """Where the elements of some streams are made, a window at a time and a row each. most: streams at a time. width:
+    elements of the widest row."""
 
-    __slots__ = ("_buffer", "_field", "_mask", "_most", "_size", "_slots", "_streams", "_sum", "_words")
+    __slots__ = ("_buffer", "_field", "_mask", "_size", "_slots", "_words", "most", "width")
 
-    def __init__(self, field: PrimeField, label: str, seeds: Sequence[Seed], nbytes: int) -> None:
+    def __init__(self, field: PrimeField, streams: int, nbytes: int) -> None:
         """nbytes: of the slice that the windows are cut from."""
         blocks = min(nbytes // _BLOCK + 2, _WINDOW)  # it may begin inside a block
+        self.most, self.width = min(_BATCH // blocks, streams), blocks * _BLOCK // field.itemsize
         self._field, self._size = field, blocks * _BLOCK
         self._mask = None if field.bits == 8 * field.itemsize else field.dtype.type((1 << field.bits) - 1)
-        self._streams = [_Keystream(seed, label, field) for seed in seeds]
-        self._sum = sum_of(field, len(seeds), self._size // field.itemsize)
-        self._most = min(_BATCH // blocks, len(seeds))
-        self._buffer = np.empty(self._most * self._size + _BLOCK, dtype=np.uint8)
+        self._buffer = np.empty(self.most * self._size + _BLOCK, dtype=np.uint8)
         self._words = self._buffer[:-_BLOCK].view(field.dtype.newbyteorder("<"))
         self._slots = self._cut(self._size)
 
-    def over(self, window: _Window) -> FieldVector:
-        """Of the elements of a window's part, until the next call."""
-        elements = slice(window.lead, window.lead + window.part.stop - window.part.start)
-        if len(self._streams) == 1:
-            row: FieldVector = self._rows(self._streams, window)[0, elements]
-            return row
-        self._sum.begin()
-        for at in range(0, len(self._streams), self._most):
-            self._sum.add(self._rows(self._streams[at : at + self._most], window))
-        return self._sum.value()[elements]
-
-    def _rows(self, streams: Sequence[_Keystream], window: _Window) -> FieldVector:
-        """The elements of some streams in the blocks of a window, a row each."""
+    def made(self, streams: Sequence[_Keystream], window: _Window) -> FieldVector:
+        """The elements of these streams in the blocks of a window, until the next call."""
         size = len(window.counters)
         slots = self._slots if size == self._size else self._cut(size)
         for stream, slot in zip(streams, slots, strict=False):
@@ -232,4 +238,4 @@ class _Total:
 
     def _cut(self, size: int) -> list[memoryview]:
         """Where each stream writes `size` bytes, and a block more that the next one writes over."""
-        return [self._buffer[at : at + size + _BLOCK].data for at in range(0, self._most * size, size)]
+        return [self._buffer[at : at + size + _BLOCK].data for at in range(0, self.most * size, size)]
