@@ -155,7 +155,7 @@ def _counters(batch: int) -> memoryview:
 class _Keystream:
     """The elements of one (seed, label), whole blocks at a time."""
 
-    __slots__ = ("_field", "_label", "_mask", "_seed", "_spare", "write")
+    __slots__ = ("_field", "_label", "_seed", "_spare", "write")
 
     def __init__(self, seed: Seed, label: str, field: PrimeField) -> None:
         """write(counters, out): the words under these, as the cipher gives them. `out` is a block longer, which stays
@@ -163,7 +163,6 @@ class _Keystream:
         self.write = _cipher(seed, label, "main").update_into
         self._spare: CipherContext | None = None  # most streams of a field just below a power of two need none
         self._seed, self._label, self._field = seed, label, field
-        self._mask = field.dtype.type((1 << field.bits) - 1)
 
     def replacements(self, indices: npt.NDArray[np.int64]) -> FieldVector:
         """For each index the first spare word below p: words of AES(K1, index, draw) for draw = 0, 1, .."""
@@ -185,7 +184,7 @@ class _Keystream:
         blocks[:, 0], blocks[:, 1] = indices, draw
         stream = self._spare.update(blocks.tobytes())
         words = np.frombuffer(stream, dtype=self._field.dtype.newbyteorder("<")).reshape(len(indices), -1)
-        masked: FieldVector = words & self._mask
+        masked: FieldVector = words & self._field.dtype.type((1 << self._field.bits) - 1)
         return masked
 
 

@@ -55,16 +55,16 @@ class Folder:
     path: Path
 
     def file(self, place: int | None) -> Path:
-        return self.path / f"{_name(place)}.toml"
+        return self.path / f"{card_name(place)}.toml"
 
     def payload(self, place: int | None) -> Path:
-        return self.path / f"{_name(place)}.model"
+        return self.path / f"{card_name(place)}.model"
 
     def log(self, place: int | None) -> Path:
-        return self.path / f"{_name(place)}.log"
+        return self.path / f"{card_name(place)}.log"
 
     def key(self, place: int | None) -> Path:
-        return self.path / f"{_name(place)}.key"
+        return self.path / f"{card_name(place)}.key"
 
     @property
     def consortium(self) -> Path:
@@ -116,14 +116,14 @@ def write_party(folder: Folder, setting: Setting, place: int, where: Address | M
 
 def mesh_place(setting: Setting, own: Address, peers: Mapping[int, Address]) -> MeshConfig:
     """peers: where this member calls those before it."""
-    return MeshConfig(own, {_name(place): address for place, address in peers.items()}, soak_policy(setting))
+    return MeshConfig(own, {card_name(place): address for place, address in peers.items()}, soak_policy(setting))
 
 
-def _name(place: int | None) -> str:
+def card_name(place: int | None) -> str:
     return COORDINATOR if place is None else f"bank-{place}"
 
 
 def _new_member(folder: Folder, place: int | None) -> Card:
     keys = Keys.generate(SystemRandomness())
     write_keys(folder.key(place), keys)
-    return Card.issue(_name(place), keys.identity, new_root(_name(place), keys.tls_root))
+    return Card.issue(card_name(place), keys.identity, new_root(card_name(place), keys.tls_root))

@@ -9,6 +9,9 @@ in began. So a fault excuses whoever it struck until that one is in a sum again,
 - No party loses its coordinator, gives a session up, or ends before the training does, without being excused.
 - Nobody breaks down. Whoever is asked to end ends. Whoever has ended well holds the coordinator's model.
 
+In a mesh, where nobody says who takes part, some begin a session with a member that was killed and is back, and others
+without it: such an attempt may end without a sum, or without those who began it otherwise.
+
 A party that has answered for a sum of a step answers for no other one of it. Where a session was lost after that, its
 refusal (`summed-before`) excuses it from the step's next sessions: the ledger does what it is for.
 """
@@ -20,12 +23,15 @@ from typing import Final, TypeVar
 from benchmarks.reliability.child import BROKE_DOWN
 from benchmarks.reliability.excuses import Excuses, Held
 from benchmarks.reliability.faults import Action, FaultPlan, Setting
-from benchmarks.reliability.story import Ended, Failed, Happening, Places, Reported, Sent, Story, Summed, name
+from benchmarks.reliability.files import card_name
+from benchmarks.reliability.story import Ended, Failed, Happening, Places, Reported, Sent, Story, Summed, name, victims
 from net.events import Happened
 from protocols.errors import DropReason
 from protocols.families import family_of
 
 F = TypeVar("F")
+
+_KILLS: Final = (Action.KILL, Action.KILL_OTHER)
 
 _OPENED: Final = {"secagg": "unmask", "secagg+": "unmask", "lightsecagg": "confirm", "committee": "contribute"}
 """Protocol -> the stage from which on a party's ledger counts the sum of a step as opened."""
@@ -173,7 +179,7 @@ class _Judge:
     # Ends
 
     def _check_ends(self) -> None:
-        killed = sum(one.fault.action in (Action.KILL, Action.KILL_OTHER) for one in self._story.strikes)
+        killed = sum(one.fault.action in _KILLS for one in self._story.strikes)
         kills = [who for who, one in self._all(Ended) if one.status == -9]
         if len(kills) > killed + len(self._story.hangs):
             self._odd(f"killed, but not by the plan: {', '.join(map(name, kills))}")
@@ -223,11 +229,23 @@ class _MeshJudge(_Judge):
     def _check_sessions(self) -> None:
         for who, one in self._reports:
             excused = self._excuses.at(one.end)
+            if self._came_back_into(one):
+                continue
             if one.finished:
                 self._require_all_but(excused, one)
             elif who not in excused:
                 self._require_many(self._excuses.fewest(one.end), one)
         self._verdict.sessions = list(self._sessions())
+
+    def _came_back_into(self, one: Reported) -> bool:
+        """Whether a member that was killed had come back before it ended, and was in no sum since."""
+        out = self._excuses.at(one.begin) | self._excuses.at(one.end)  # others may have had it in a sum meanwhile
+        return any(
+            event.what == Happened.MET and event.text in back and struck.at <= event.at <= one.end
+            for struck in self._story.strikes
+            if struck.fault.action in _KILLS and (back := {*map(card_name, victims(struck, self._setting) & out)})
+            for _, event in self._all(Happening)
+        )
 
     def _sessions(self) -> Iterator[Session]:
         """One with a sum a step; of those without as many as the member that saw the most."""

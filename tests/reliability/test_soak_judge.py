@@ -8,6 +8,7 @@ from benchmarks.reliability.faults import Fault, FaultPlan
 from benchmarks.reliability.judge import _OPENED, judge
 from benchmarks.reliability.proxy import Struck
 from benchmarks.reliability.story import Ended, Failed, Happening, Reported, Sent, Story, Summed, Told
+from net.events import Happened
 from protocols.families import FAMILIES
 
 PLAN = FaultPlan.parse("secagg active 5 1 1 1 3:")
@@ -216,6 +217,21 @@ def test_a_member_that_met_no_fault_has_a_sum_unless_more_than_planned_were_lost
     assert found(mesh(*steps, more=aborted, strikes=of_one), MESH)[2]
     of_two = [struck("3>1 up@5 cut", 2.2), struck("4>2 up@5 cut", 2.2)]
     assert judge(MESH, mesh(*steps, more=aborted, strikes=of_two)).clean
+
+
+def test_an_attempt_may_fail_after_a_killed_member_came_back_until_it_is_in_a_sum():
+    failed = [Told(who, Reported(2.0, 2.5, 2, frozenset(), frozenset(), (), False)) for who in (0, 1)]
+    killed = [struck("4>3 up@5 kill", 1.9)]
+    steps = ((1, ALL), (2, ALL), (3, ALL))
+
+    def met(text, at):
+        return [*failed, Told(0, Happening(at, Happened.MET, None, text)), Told(4, Ended(1.9, -9, False))]
+
+    assert judge(MESH, mesh(*steps, more=met("bank-4", 2.2), strikes=killed)).clean
+    assert found(mesh(*steps, more=met("bank-4", 2.2), strikes=[struck("4>3 up@5 kill", 0.5)]), MESH)[2]
+    assert found(mesh(*steps, more=met("bank-4", 1.85), strikes=killed), MESH)[2]
+    assert found(mesh(*steps, more=met("bank-3", 2.2), strikes=killed), MESH)[2]
+    assert found(mesh(*steps, more=met("bank-4", 2.2), strikes=[struck("4>3 up@5 cut", 1.9)]), MESH)[2]
 
 
 def test_the_fewest_that_must_be_away_cover_all_connections_that_broke():
