@@ -1,5 +1,5 @@
-"""Any bytes of one member, on its authenticated connections, at any time -> the coordinator's session ends, with a sum of
-the others at least. No exception, no hang, no wrong sum.
+"""Any bytes of one member, on connections that it authenticated, at any time -> the coordinator's session ends, with a
+sum of the others at least. No exception, no hang, no wrong sum.
 
 A hall and a session of five; four are honest, what the fifth does an input says. TLS stays outside.
 """
@@ -186,7 +186,9 @@ class Collected:
         """Mostly the right one."""
         match pick.randrange(4):
             case 3:
-                return pick.choice((None, Claim(pick.take(1) * RUN_BYTES, pick.choice(NUMBERS), pick.choice(NUMBERS))))
+                return pick.choice(
+                    (None, Claim(pick.take(1).ljust(len(RUN), b"\0"), pick.choice(NUMBERS), pick.choice(NUMBERS)))
+                )
             case 2:
                 self._taken = min(self._taken, pick.randrange(8))
         return Claim(RUN, 1, self._taken)

@@ -1,4 +1,4 @@
-"""A process of `net` in one thread of one test: streams in memory, a journal on paper, and a clock that waits for nothing.
+"""A process of `net` in one thread of a test: streams in memory, a journal on paper, a clock that waits for nothing.
 The same each time.
 """
 
