@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from functools import cache, partial
 from pathlib import Path
 from tempfile import mkdtemp
+from types import SimpleNamespace
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -225,6 +226,7 @@ class Conversation:
         with (
             patch("net.dialling.shake_hands", self._dial),
             patch("net.dialling.SystemRandomness", lambda: Drawn(b"backoff")),
+            patch("net.party.time", SimpleNamespace(time=lambda: 0.0)),
             patch("net.party_journal.Journal", lambda *_: self._paper),
             trio.fail_after(FOREVER),
         ):
@@ -347,7 +349,7 @@ class Conversation:
         if self._claim is None:
             return
         have = pick.choice(NUMBERS) if pick.randrange(4) == 3 else self._taken
-        self._session, self._next = self._claim.session, self._claim.taken
+        self._session, self._next, self._taken = self._claim.session, self._claim.taken, min(have, self._taken)
         await far.say(control(Resumed(self._claim.session, have)))
 
     def _odd(self, pick: Bytes) -> tuple[object, ...]:
@@ -413,4 +415,4 @@ def _seeds() -> list[bytes]:
     return [bytes([at % 2]) + b"".join(one) for at, one in enumerate(seeds)]
 
 
-TARGETS = (Target("conversation", coordinator, _seeds, 8, mutate=of_blocks(BLOCK, behind=1)),)
+TARGETS = (Target("conversation", coordinator, _seeds, 20, mutate=of_blocks(BLOCK, behind=1)),)

@@ -112,11 +112,14 @@ class Memory:
     def machine(self, key: Any, codec: Codec, make: Callable[[], Any], wake: Waking) -> Remembered:
         """make: of this key always the same."""
         if _stands[0] > MOST_STANDS:
-            self._first.clear()
-            _stands[0] = 0
+            self.forget()
         if key not in self._first:
             self._first[key] = Remembered(codec, make, wake)
         return self._first[key].fresh()
+
+    def forget(self) -> None:
+        self._first.clear()
+        _stands[0] = 0
 
 
 MEMORY: Final = Memory()
