@@ -89,6 +89,7 @@ class Collected:
         self._machines = _machines(name)
         self._next = 0  # of what the odd one says in its turn
         self._taken = 0  # of the coordinator's messages
+        self._sent: set[bytes] = set()
         self._far: list[Far] = []
         self.believed = False
         self.aggregates: list[Aggregate] = []
@@ -120,13 +121,16 @@ class Collected:
         await wait_all_tasks_blocked()
 
     def _server(self) -> Any:
-        """It notes what it believes of the odd one, though no honest one would say it."""
+        """It notes what it believes of the odd one, though no honest one would say it. It is shown nothing that was not
+        sent to this session, as what it is."""
         server, codec = self._machines[SERVER], self._case.family.codec
         receive = server.receive
 
         def watched(sender: PartyId, message: Any) -> Any:
             was_in, said = sender not in server.dropped, receive(sender, message)
-            self.believed |= sender == ODD_ONE and was_in and codec.encode(message) not in self._own
+            if sender == ODD_ONE and was_in:
+                require((body := codec.encode(message)) in self._sent, "a message that was not sent to this session")
+                self.believed |= body not in self._own
             return said
 
         server.receive = watched
@@ -209,6 +213,8 @@ class Collected:
         if upload and odd != 31:
             await self._say(control(Offer(1, len(body) if odd != 30 else pick.choice(NUMBERS))))
             await wait_all_tasks_blocked()
+        if odd not in (28, 29):
+            self._sent.add(body)
         kind = Kind.UPLOAD if upload != (odd == 29) else Kind.MESSAGE
         await self._say(frame(kind, *in_session(1 + (odd == 28), body)))
 

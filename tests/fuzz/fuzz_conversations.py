@@ -279,6 +279,9 @@ class Conversation:
 
     async def _hear(self, far: Far, one: Frame) -> None:
         self.heard.append((trio.current_time(), one.kind, one.body))
+        if one.kind is Kind.UPLOAD:
+            far.grants -= 1
+            require(far.grants >= 0, "an upload that nobody granted")
         if one.kind is not Kind.CONTROL:
             self._taken += 1
         elif isinstance(message := read_control(one), Hello):

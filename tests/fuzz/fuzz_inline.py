@@ -11,7 +11,7 @@ from unittest.mock import patch
 import trio
 from trio.testing import MockClock
 
-from net.control import CONTROL, RUN_BYTES
+from net.control import CONTROL, RUN_BYTES, Grant
 from net.errors import JournalError
 from net.framing import Deframer, Frame, Kind, pieces
 from net.journal import SALT_BYTES, Piece
@@ -50,11 +50,12 @@ def control(message: object) -> bytes:
 
 
 class Far:
-    """The input's end of one connection. hear: gets what comes on it, frame by frame."""
+    """The input's end of one connection. hear: gets what comes on it, frame by frame. grants: said on it."""
 
     def __init__(self, stream: trio.StapledStream, hear: Callable[["Far", Frame], Awaitable[None]]) -> None:
         self._stream = stream
         self._hear = hear
+        self.grants = 0
 
     async def listen(self) -> None:
         deframer = Deframer(dict.fromkeys(Kind, 2**24))
@@ -67,6 +68,7 @@ class Far:
             return
 
     async def say(self, data: bytes) -> None:
+        self.grants += data.count(Grant.__name__.encode())
         try:
             await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
