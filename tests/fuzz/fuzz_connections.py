@@ -36,6 +36,8 @@ from protocols.session import WIRE
 
 ODD_ONE: Final = PartyId(0)
 OTHERS: Final = frozenset(map(PartyId, range(1, 5)))
+ODDITIES: Final = (12, 13, 14, 15)  # of how a message is sent
+OTHER_SESSION, OTHER_KIND, OTHER_SIZE, NOT_OFFERED = ODDITIES
 
 
 class Seat:
@@ -209,14 +211,14 @@ class Collected:
 
     async def _send(self, body: bytes, pick: Bytes) -> None:
         """Mostly as it should be: an upload once it is offered, in this session."""
-        upload, odd = any(body.startswith(one) for one in _uploads(self._case.name)), pick.randrange(32)
-        if upload and odd != 31:
-            await self._say(control(Offer(1, len(body) if odd != 30 else pick.choice(NUMBERS))))
+        upload, odd = any(body.startswith(one) for one in _uploads(self._case.name)), pick.randrange(16)
+        if upload and odd != NOT_OFFERED:
+            await self._say(control(Offer(1, len(body) if odd != OTHER_SIZE else pick.choice(NUMBERS))))
             await wait_all_tasks_blocked()
-        if odd not in (28, 29):
+        if odd not in (OTHER_SESSION, OTHER_KIND):
             self._sent.add(body)
-        kind = Kind.UPLOAD if upload != (odd == 29) else Kind.MESSAGE
-        await self._say(frame(kind, *in_session(1 + (odd == 28), body)))
+        kind = Kind.UPLOAD if upload != (odd == OTHER_KIND) else Kind.MESSAGE
+        await self._say(frame(kind, *in_session(1 + (odd == OTHER_SESSION), body)))
 
     # What must hold
 
@@ -313,11 +315,13 @@ def _uploads(name: str) -> tuple[bytes, ...]:
 
 
 def _member_seeds(name: str) -> list[bytes]:
-    """All that an honest one says; until it goes; and with a connection that breaks and comes back."""
+    """All that an honest one says; until it goes; with a connection that breaks and comes back; and one thing oddly."""
     whole, cut, back = [block()] * len(own(name)), block(13), block(14)
-    kept = [whole[:count] + rest for count in range(len(whole) + 1) for rest in ([], [cut])]
-    back_again = [[*whole[:count], cut, back, *whole[count:]] for count in range(len(whole) + 1)]
-    return [b"".join(one) for one in [whole, *kept, *back_again]]
+    places = range(len(whole) + 1)
+    kept = [whole[:count] + rest for count in places for rest in ([], [cut])]
+    back_again = [[*whole[:count], cut, back, *whole[count:]] for count in places]
+    oddly = [[*whole[:at], block(0, odd), *whole[at + 1 :]] for at in places[1:] for odd in ODDITIES]
+    return [b"".join(one) for one in [whole, *back_again, *kept, *oddly]]
 
 
 COLLECTED: Final = ("secagg-active", "secagg+-active", "lightsecagg-active", "committee")

@@ -137,14 +137,16 @@ def _client(made: int, terms: Terms, ledger: Ledger) -> Any:
     return SECAGG.contributor(ME, identity=keys_of("bank-0").identity, terms=terms, rand=rand, ledger=ledger)  # type: ignore[misc]
 
 
-def _wake(snapshot: bytes, ledger: Ledger) -> Any:
-    return SECAGG.restore(snapshot, identity=keys_of("bank-0").identity, rand=Drawn(b"woken"), ledger=ledger)
+def _wake(process: int, snapshot: bytes, ledger: Ledger) -> Any:
+    """No two processes draw the same."""
+    rand = Drawn(f"process {process}".encode())
+    return SECAGG.restore(snapshot, identity=keys_of("bank-0").identity, rand=rand, ledger=ledger)
 
 
 def machine(made: int, terms: Terms, ledger: Ledger) -> Any:
     """That of the session that this party begins as its `made`th."""
     key = made, terms.subject, ledger.to_bytes()
-    return MEMORY.machine(key, CODEC, partial(_client, made, terms, ledger), _wake)
+    return MEMORY.machine(key, CODEC, partial(_client, made, terms, ledger), partial(_wake, 0))
 
 
 @cache
@@ -206,6 +208,7 @@ class Conversation:
         self._welcome = control(Welcome())
         self._gone = False
         self._made = 0  # sessions begun
+        self._processes = 0
         self._terms: Terms | None = None
         self._session = 0
         self._lost = 0  # which story is told
@@ -251,18 +254,18 @@ class Conversation:
             raise
 
     def _begin(self) -> _Party:
-        family = _Family(self)
+        family = _Family(self.make, self._processes)
+        self._processes += 1
         member = Offline(**{one.name: getattr(_member(), one.name) for one in fields(_member())} | {"family": family})
         answered, hooks = Answered(self._keeper, self.workload), Hooks(self._before_send, self.events.append)
         return _Party(_config(), self.workload, FIRST, hooks, self._stop, STOPPING_PATIENCE, False, answered, member)
 
     def make(self, me: PartyId, *, terms: Terms, ledger: Ledger, **_: Any) -> Any:
         self._made, self._terms, self._taken = self._made + 1, terms, 0
+        self.said.append([])
         return machine(self._made, terms, ledger)
 
     def _before_send(self, fl_round: int, message: Any) -> None:
-        if isinstance(message, AdvertiseKeys):
-            self.said.append([])
         self.said[-1].append(CODEC.encode(message))
 
     async def _dial(self, *_: Any) -> tuple[trio.StapledStream, str]:
@@ -306,7 +309,8 @@ class Conversation:
     async def _step(self, pick: Bytes, far: Far) -> None:
         match pick.randrange(20):
             case 0 | 1 | 2 | 3 | 4:
-                await self._tell(far, self._story(self._lost), self._next)
+                if self._next < len(told := self._story(self._lost)):
+                    await self._tell(far, told, self._next)
                 self._next += 1
             case 5 | 6:
                 self._lost = pick.randrange(len(LOST))
@@ -383,14 +387,16 @@ class Conversation:
 class _Family:
     """That of secagg, whose machines are remembered."""
 
-    def __init__(self, conversation: Conversation) -> None:
-        self.contributor = conversation.make
+    def __init__(self, make: Any, process: int) -> None:
+        self.contributor = make
+        self._wake = partial(_wake, process)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(SECAGG, name)
 
     def restore(self, snapshot: bytes, *, ledger: Ledger, **_: Any) -> Any:
-        return MEMORY.machine((snapshot, ledger.to_bytes()), CODEC, partial(_wake, snapshot, ledger), _wake)
+        key = self._wake.args, snapshot, ledger.to_bytes()
+        return MEMORY.machine(key, CODEC, partial(self._wake, snapshot, ledger), self._wake)
 
 
 def conversed(data: bytes) -> Conversation:
@@ -406,14 +412,16 @@ def coordinator(data: bytes) -> None:
 
 
 def _seeds() -> list[bytes]:
-    """Two steps of a training, to the end; each story; connections that break, and processes that end, at any point."""
-    task, tell, grant, cut, resume, kill = block(9), block(0), block(11), block(17), block(14), block(18)
+    """Two steps of a training, to the end; each story; connections that break, and processes that end, at any point,
+    and a coordinator that goes on from there, or has nothing of us any more."""
+    task, tell, grant, cut, kill = block(9), block(0), block(11), block(17), block(18)
+    resume, deny = block(14), block(14, 3, 1)
     session = [task, tell, tell, tell, grant, tell, tell, tell]
     seeds = [[*session, *session, block(12, 0, 0, 0, 3)], session]
     seeds += [[block(9, lost), *session[1:]] for lost in range(1, len(LOST))]
-    seeds += [
-        [*session[:at], broken, resume, *session[at:]] for broken in (cut, kill) for at in range(1, len(session) + 1)
-    ]
+    breaks = [(broken, at) for broken in (cut, kill) for at in range(1, len(session) + 1)]
+    seeds += [[*session[:at], broken, resume, *session[at:]] for broken, at in breaks]
+    seeds += [[*session[:at], broken, deny, *session[1:]] for broken, at in breaks]
     seeds += [[*session[:at], task, *session[1:]] for at in range(2, len(session))]
     return [bytes([at % 2]) + b"".join(one) for at, one in enumerate(seeds)]
 
