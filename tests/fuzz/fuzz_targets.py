@@ -14,6 +14,8 @@ _MODULES = {
     "file": "fuzz_files",
     "alone": "fuzz_machines",
     "session": "fuzz_machines",
+    "connection": "fuzz_connections",
+    "conversation": "fuzz_conversations",
 }
 """Where a target is, by the first word of its name: a process that fuzzes one loads no more than that takes."""
 

@@ -1,19 +1,26 @@
 """The fuzzed targets as tests: what was found once, a bounded run of each with a fixed seed; faults are found."""
 
 import dataclasses
+import inspect
 import subprocess
 import sys
+import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from random import Random
+from textwrap import dedent
 from typing import Any
 
+import fuzz_connections
+import fuzz_conversations
 import fuzz_machines
 import fuzz_plain
 import msgpack
 import pytest
 from fuzz_findings import Findings, kept_in, where
 from fuzz_mutations import JSON, MSGPACK, TOML, of_blocks, of_bytes, of_trees
+from fuzz_remembered import MEMORY
 from fuzz_run import Limit, run_plain
 from fuzz_target import CORPUS, Bytes, Target, blocks, require
 from fuzz_targets import find, matching
@@ -21,6 +28,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sessions import bounded
 
+from net.control import CONTROL, Resumed
+from net.events import Happened
+from net.framing import Kind
 from protocols.errors import DropReason, PeerMisbehaved
 from protocols.machine import Aggregate, Finished
 from protocols.messages import CODEC
@@ -104,6 +114,52 @@ def test_a_machine_alone_takes_much_of_what_it_is_shown_and_comes_to_sums(
     assert taken[0] > 100
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", fuzz_connections.COLLECTED)
+def test_a_member_whose_connection_breaks_at_any_point_is_in_the_sum_again_and_one_that_is_gone_in_none(
+    name: str,
+) -> None:
+    steps = len(fuzz_connections.own(name))
+    (whole, *rest) = [fuzz_connections.collected(name, data) for data in find(f"connection-{name}").seeds()]
+    back, early = rest[: steps + 1], rest[steps + 1]
+    assert whole.aggregates[0].included == frozenset(range(5))
+    assert early.aggregates[0].included == fuzz_connections.OTHERS
+    assert all(session.aggregates[0].included == frozenset(range(5)) for session in back)
+    assert sum(control(session, Resumed) for session in back) >= steps - 1
+
+
+def control(session: fuzz_connections.Collected, kind: type) -> bool:
+    return any(isinstance(CONTROL.decode(body), kind) for _, frame, body in session.heard if frame is Kind.CONTROL)
+
+
+@pytest.mark.slow
+def test_a_party_whose_coordinator_is_honest_goes_to_the_end_and_comes_back_where_it_is_cut_or_killed() -> None:
+    whole, *rest = map(fuzz_conversations.conversed, find("conversation").seeds()[:22])
+    assert [len(one.included) for one in whole.workload.aggregates] == [5, 5]
+    assert whole.events[-1].what is Happened.FINISHED
+    assert {len(one.included) for one in rest[1].workload.aggregates + rest[2].workload.aggregates} == {4}
+    assert sum(bool(one.workload.aggregates) for one in rest) >= len(rest) - 1  # new keys where none had left
+    assert sum(any(event.what is Happened.RESUMED for event in one.events) for one in rest) >= 12
+
+
+@pytest.mark.slow
+def test_the_same_bytes_on_connections_have_the_same_result_whatever_was_played_before() -> None:
+    inputs = list(fuzz_plain.inputs(find("connection-secagg-active"), 40))[-12:]
+    told = list(fuzz_plain.inputs(find("conversation"), 50))[-12:]
+    traces = [_traces(inputs, told), _traces(inputs[::-1], told[::-1])]
+    assert traces[0] == traces[1]
+    assert len({repr(trace) for trace in traces[0].values()}) > 15
+
+
+def _traces(inputs: Sequence[bytes], told: Sequence[bytes]) -> dict[Any, Any]:
+    MEMORY.forget()
+    sessions = {data: fuzz_connections.collected("secagg-active", data) for data in inputs}
+    conversations = {data: fuzz_conversations.conversed(data) for data in told}
+    return {("member", data): (one.outcome.__class__, one.heard) for data, one in sessions.items()} | {
+        ("party", data): (one.ended, one.heard, one.events) for data, one in conversations.items()
+    }
+
+
 # A fault is found
 
 
@@ -169,6 +225,48 @@ def test_a_wrong_sum_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises((AssertionError, ExceptionGroup)) as caught:
             play(target.seeds(), target)
         assert where(caught.value).startswith("AssertionError"), name
+
+
+def replace_in(path: str, line: str, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line of a module's method is another one."""
+    module, name, method = path.rsplit(".", 2)
+    kind = getattr(import_module(module), name)
+    source = dedent(inspect.getsource(getattr(kind, method)))
+    assert source.count(line) == 1
+    made: dict[str, Any] = {}
+    exec(source.replace(line, by), vars(import_module(module)) | {"__class__": kind}, made)
+    monkeypatch.setattr(kind, method, made[method])
+
+
+FAULTS = {
+    "a message of another session is taken": (
+        "connection-secagg-active", "net.collecting.Collecting._handle", "Sent(party, peer, self._number)",
+        "Sent(party, peer)", "not sent to this session",
+    ),
+    "a masked input need not be an upload": (
+        "connection-secagg-active", "net.collecting.Collecting._receive", "is not sent.uploaded:",
+        "is None:", "not sent to this session",
+    ),
+    "nobody waits for a grant": (
+        "conversation", "net.contributing.Contributing._go_on", "if frame.kind == Kind.UPLOAD:", "if False:",
+        "an upload that nobody granted",
+    ),
+    "the ledger is not written again": (
+        "conversation", "net.answered.Answered.keep", "self._keeper.write(ledger, last)",
+        "self._last or self._keeper.write(ledger, last)", "in one session",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_whoever_drives_a_session_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, path, line, by, text = FAULTS[fault]
+    target = find(name)
+    replace_in(path, line, by, monkeypatch)
+    with pytest.raises((AssertionError, ExceptionGroup)) as caught:
+        play(target.seeds(), target)
+    assert text in "".join(traceback.format_exception(caught.value))
 
 
 # The engine
