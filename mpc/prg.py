@@ -11,6 +11,7 @@ import hmac
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import local
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,6 @@ SEED_BYTES = 32
 _BLOCK = 16
 _WINDOW = 1 << 14  # blocks of a stream made at a time, 256 KiB: they stay in cache until they are summed
 _BATCH = 1 << 16  # blocks of several streams that are looked at together, 1 MiB: so calls cost little beside them
-_CACHED = 4  # as many MiB of counters are kept: those of the first million elements
 _ONE_BY_ONE = ECB()
 _SMALLEST_SLICE = 1 << 15  # elements: below it a second core saves nothing
 
@@ -101,7 +101,7 @@ def _accumulate(
     total = sum_of(field, count, rows.width)
     for window in _windows(field, start, len(acc)):
         part = acc[window.part]
-        total.begin(part, window.lead, len(window.counters) // field.itemsize)
+        total.begin(part, window.lead, window.blocks * _BLOCK // field.itemsize)
         for put, streams in ((total.add, added), (total.subtract, taken)):
             for at in range(0, len(streams), rows.most):
                 put(rows.made(streams[at : at + rows.most], window))
@@ -110,11 +110,11 @@ def _accumulate(
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """Whole blocks that hold a part of a slice: `counters` are theirs. Element `first` is the first of them; the part
-    begins `lead` elements later."""
+    """`blocks` blocks from `block` on, all of one batch, that hold a part of a slice. The part begins `lead` elements
+    into them."""
 
-    counters: memoryview
-    first: int
+    block: int
+    blocks: int
     lead: int
     part: slice
 
@@ -125,31 +125,43 @@ class _Window:
 
 
 def _windows(field: PrimeField, start: int, length: int) -> Iterator[_Window]:
-    """The windows of elements start..start+length-1, in order. Each lies within one batch of counters."""
+    """The windows of elements start..start+length-1, in order."""
     each = _BLOCK // field.itemsize
     at, stop = start, start + length
     while at < stop:
         block, lead = divmod(at, each)
-        batch, place = divmod(block, _BATCH)
-        end = min((block + min(_WINDOW, _BATCH - place)) * each, stop)
-        blocks = -(-end // each) - block
-        counters = _counters(batch)[place * _BLOCK : (place + blocks) * _BLOCK]
-        yield _Window(counters, block * each, lead, slice(at - start, end - start))
+        end = min((block + min(_WINDOW, _BATCH - block % _BATCH)) * each, stop)
+        yield _Window(block, -(-end // each) - block, lead, slice(at - start, end - start))
         at = end
 
 
-@lru_cache(maxsize=_CACHED)
-def _counters(batch: int) -> memoryview:
-    """The counters of _BATCH blocks, from the block _BATCH * batch on: 128 bits each, big endian."""
-    if batch == 0:
-        blocks = np.zeros((_BATCH, _BLOCK // 2), dtype=">u2")
-        blocks[:, -1] = np.arange(_BATCH)
-    else:  # they differ from the first ones in what stands above the last 16 bits
-        blocks = np.frombuffer(_counters(0), dtype=">u2").reshape(_BATCH, -1).copy()
-        for place, word in enumerate(np.frombuffer(batch.to_bytes(14, "big"), dtype=">u2")):
-            if word:
-                blocks[:, place] = word
-    return blocks.reshape(-1).view(np.uint8).data.toreadonly()
+class _Counters(local):
+    """The counters of one batch of blocks, 128 bits each, big endian. Each thread has its own: they are made once, and
+    from batch to batch only what stands above their last 16 bits is written again."""
+
+    def __init__(self) -> None:
+        self._batch = 0
+        self._words = np.zeros((_BATCH, _BLOCK // 2), dtype=">u2")
+        self._words[:, -1] = np.arange(_BATCH)
+        self._bytes = self._words.reshape(-1).view(np.uint8).data.toreadonly()
+
+    def of(self, window: _Window) -> memoryview:
+        """Until the next call in this thread."""
+        batch, place = divmod(window.block, _BATCH)
+        if batch != self._batch:
+            for column, (old, new) in enumerate(zip(_above(self._batch), _above(batch), strict=True)):
+                if old != new:
+                    self._words[:, column] = new
+            self._batch = batch
+        return self._bytes[place * _BLOCK : (place + window.blocks) * _BLOCK]
+
+
+def _above(batch: int) -> list[int]:
+    """What stands above the last 16 bits of each counter of a batch, 16 bits each."""
+    return [batch >> 16 * place & 0xFFFF for place in reversed(range(_BLOCK // 2 - 1))]
+
+
+_counters = _Counters()
 
 
 class _Keystream:
@@ -216,16 +228,16 @@ class _Rows:
 
     def made(self, streams: Sequence[_Keystream], window: _Window) -> FieldVector:
         """The elements of these streams in the blocks of a window, until the next call."""
-        size = len(window.counters)
+        size, counters = window.blocks * _BLOCK, _counters.of(window)
         slots = self._slots if size == self._size else self._cut(size)
         for stream, slot in zip(streams, slots, strict=False):
-            stream.write(window.counters, slot)
+            stream.write(counters, slot)
         words = self._words[: len(streams) * size // self._field.itemsize]
         if self._mask is not None:
             np.bitwise_and(words, self._mask, out=words)
         rows = words.reshape(len(streams), -1)
         if int(np.maximum.reduce(words)) >= self._field.modulus:
-            self._replace(rows, streams, window.first)
+            self._replace(rows, streams, window.block * (_BLOCK // self._field.itemsize))
         return rows
 
     def _replace(self, rows: FieldVector, streams: Sequence[_Keystream], first: int) -> None:

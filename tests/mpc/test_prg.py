@@ -69,6 +69,14 @@ def test_the_counters_go_on_where_their_words_overflow(block: int):
     assert expand(SEED, "far", field, 4 * block, 4 * (block + 20)).astype("<u4").tobytes() == stream
 
 
+def test_threads_that_are_at_different_places_do_not_disturb_each_other():
+    starts = [at for place in range(8) for at in (place * 2**18, 2**40 - place * 2**18, 5)]
+    alone = [expand(SEED, "places", M31, start, start + 3000) for start in starts]
+    with ThreadPoolExecutor(4) as pool:
+        beside = list(pool.map(lambda start: expand(SEED, "places", M31, start, start + 3000), starts))
+    assert all(map(np.array_equal, alone, beside))
+
+
 def test_a_26_bit_stream_is_the_low_bits_of_the_words():
     words = np.frombuffer(raw_keystream(SEED, "low", 4000), dtype="<u4") & (2**26 - 1)
     assert np.array_equal(expand(SEED, "low", PrimeField.with_bits(26), 0, 1000), words)
