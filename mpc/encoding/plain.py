@@ -188,15 +188,20 @@ class Encoding:
         """Write the weighted levels of `values` from coordinate `start` on; returns how many were clipped."""
         require_finite(values, start)
         inside = np.clip(values, span.low, span.high)
-        levels = rounded(self._scaled(inside, span), rounding, start)
-        np.multiply(levels.astype(out.dtype), out.dtype.type(factor), out=out[start : start + len(values)])
-        return int(np.count_nonzero(inside != values))
+        clipped = int(np.count_nonzero(inside != values))
+        self._scale(inside, span)
+        part = out[start : start + len(values)]
+        np.copyto(part, rounded(inside, rounding, start), casting="unsafe")  # whole, and below 2^bits
+        if factor != 1:
+            np.multiply(part, part.dtype.type(factor), out=part)
+        return clipped
 
-    def _scaled(self, inside: Reals, span: Span) -> Reals:
-        """In levels: divided before it is scaled, so that the ends of the range are the lowest and highest level."""
-        if span.whole(self.bits):
-            return inside - span.low
-        return (inside - span.low) / (span.high - span.low) * _top(self.bits)
+    def _scale(self, inside: Reals, span: Span) -> None:
+        """To levels, in place: divided before it is scaled, so that the range ends at the lowest and highest level."""
+        np.subtract(inside, span.low, out=inside)
+        if not span.whole(self.bits):
+            np.divide(inside, span.high - span.low, out=inside)
+            np.multiply(inside, _top(self.bits), out=inside)
 
     def _mean_values(self, vector: FieldVector, total: int) -> Floats:
         mean = np.empty(self.length, dtype=np.float32)

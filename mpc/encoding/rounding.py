@@ -14,10 +14,11 @@ def rounded(scaled: Reals, rounding: Seed, start: int) -> Reals:
     """Whole levels: `floor`, or one above with the probability of the fraction.
 
     start: the coordinate of the first value, so that no stretch of a vector is rounded like another. rounding: as
-    secret as the values, and used for one vector.
+    secret as the values, and used for one vector. `scaled` is scratch afterwards.
     """
     levels: Reals = np.floor(scaled)
-    levels += _noise(rounding, start, start + len(scaled)) < scaled - levels
+    np.subtract(scaled, levels, out=scaled)
+    levels += _noise(rounding, start, start + len(scaled)) < scaled
     return levels
 
 
