@@ -141,7 +141,7 @@ class Doorway(trio.abc.Listener[trio.SocketStream]):
             stream = await self._listener.accept()
             if self._door.admits(stream):
                 return stream
-            await trio.aclose_forcefully(stream)
+            stream.socket.close()  # there is nothing to say, and nobody to wait for
 
     async def aclose(self) -> None:
         await self._listener.aclose()
