@@ -100,12 +100,13 @@ class Listener:
         return self._connections.pop(0)
 
 
-class Connection(trio.abc.AsyncResource):
+class Connection:
     def __init__(self, host):
         self.socket = call(host).socket
+        self.socket.close = self._close
         self.closed = False
 
-    async def aclose(self):
+    def _close(self):
         self.closed = True
 
 
