@@ -62,6 +62,11 @@ class PrimeField:
         """`uint32`, or `uint64` in M61."""
         return np.dtype(np.uint64 if self.modulus == _M61 else np.uint32)
 
+    @property
+    def mask(self) -> np.unsignedinteger[Any]:
+        """The `bits` low bits of a word."""
+        return self.dtype.type((1 << self.bits) - 1)
+
     # --- vectors ---
 
     def zeros(self, length: int) -> FieldVector:
@@ -95,7 +100,7 @@ class PrimeField:
         """Up to `count` uniform elements: candidates of `bits` bits, those below p."""
         little = self.dtype.newbyteorder("<")
         words = np.frombuffer(rand.bytes(count * self.itemsize), dtype=little).astype(self.dtype)
-        words &= self.dtype.type((1 << self.bits) - 1)
+        words &= self.mask
         fitting: FieldVector = words[words < self.modulus]
         return fitting
 
@@ -353,7 +358,7 @@ class _Unpacking:
     __slots__ = ("_bits", "_bytes", "_mask")
 
     def __init__(self, field: PrimeField) -> None:
-        self._bits, self._mask = field.bits, field.dtype.type((1 << field.bits) - 1)
+        self._bits, self._mask = field.bits, field.mask
         self._bytes = np.empty(field.packed_size(_PACK_CHUNK) + 16, dtype=np.uint8)  # a word may reach beyond the end
 
     def write(self, data: memoryview, out: FieldVector) -> None:

@@ -27,9 +27,8 @@ class Sum(Protocol):
     def begin(self, vector: FieldVector, lead: int, width: int) -> None:
         """The sum is the vector. width: of the rows that will come."""
 
-    def add(self, rows: FieldVector) -> None: ...
-
-    def subtract(self, rows: FieldVector) -> None: ...
+    def put(self, step: Step, rows: FieldVector) -> None:
+        """Add the rows, or subtract them."""
 
     def write(self, out: FieldVector, lead: int) -> None:
         """The sum mod p, where the vector was or elsewhere. Ends it."""
@@ -60,22 +59,16 @@ class _WordSum:
         self._total[lead : lead + len(vector)] = vector
         self._width, self._held, self._taken = width, 1, 0
 
-    def add(self, rows: FieldVector) -> None:
-        self._put(np.add, rows)
-
-    def subtract(self, rows: FieldVector) -> None:
-        self._put(np.subtract, rows)
-
     def write(self, out: FieldVector, lead: int) -> None:
-        self._shrink()
+        self._fold()
         part = slice(lead, lead + len(out))
         _take_p(self._total[part], self._scratch[part], self._field, out=out)
 
-    def _put(self, step: Step, rows: FieldVector) -> None:
+    def put(self, step: Step, rows: FieldVector) -> None:
         total, scratch = self._total[: self._width], self._scratch[: self._width]
         while len(rows):
             if self._held == self._capacity:
-                self._shrink()
+                self._fold()
                 _take_p(total, scratch, self._field, out=total)
                 self._held, self._taken = 1, 0
             fit = min(self._capacity - self._held, len(rows))
@@ -84,7 +77,7 @@ class _WordSum:
             self._taken += fit if step is np.subtract else 0
             rows = rows[fit:]
 
-    def _shrink(self) -> None:
+    def _fold(self) -> None:
         total, scratch = self._total[: self._width], self._scratch[: self._width]
         if self._taken:
             np.add(total, total.dtype.type(self._taken * self._field.modulus), out=total)
@@ -145,13 +138,6 @@ class _SplitSum:
         pairs[:] = words
         np.right_shift(words, _HALF, out=upper)
 
-    def add(self, rows: FieldVector) -> None:
-        self._put(np.add, rows)
-
-    def subtract(self, rows: FieldVector) -> None:
-        self._put(np.subtract, rows)
-        self._taken += len(rows)
-
     def write(self, out: FieldVector, lead: int) -> None:
         total, (_, pairs, upper, scratch) = self._total[: self._width], self._parts()
         np.subtract(pairs, np.left_shift(upper, _HALF, out=scratch), out=pairs)
@@ -161,8 +147,9 @@ class _SplitSum:
             _take_p(words, scratch, self._field, out=total[half::2])
         out[:] = total[lead : lead + len(out)]
 
-    def _put(self, step: Step, rows: FieldVector) -> None:
+    def put(self, step: Step, rows: FieldVector) -> None:
         self._held += len(rows)
+        self._taken += len(rows) if step is np.subtract else 0
         words = self._together(rows).view("<u8")
         _, pairs, upper, scratch = self._parts()
         _step(step, pairs, words, scratch)

@@ -102,9 +102,9 @@ def _accumulate(
     for window in _windows(field, start, len(acc)):
         part = acc[window.part]
         total.begin(part, window.lead, window.blocks * _BLOCK // field.itemsize)
-        for put, streams in ((total.add, added), (total.subtract, taken)):
+        for step, streams in ((np.add, added), (np.subtract, taken)):
             for at in range(0, len(streams), rows.most):
-                put(rows.made(streams[at : at + rows.most], window))
+                total.put(step, rows.made(streams[at : at + rows.most], window))
         total.write(part, window.lead)
 
 
@@ -196,7 +196,7 @@ class _Keystream:
         blocks[:, 0], blocks[:, 1] = indices, draw
         stream = self._spare.update(blocks.tobytes())
         words = np.frombuffer(stream, dtype=self._field.dtype.newbyteorder("<")).reshape(len(indices), -1)
-        masked: FieldVector = words & self._field.dtype.type((1 << self._field.bits) - 1)
+        masked: FieldVector = words & self._field.mask
         return masked
 
 
@@ -221,7 +221,7 @@ class _Rows:
         blocks = min(nbytes // _BLOCK + 2, _WINDOW)  # it may begin inside a block
         self.most, self.width = min(_BATCH // blocks, streams), blocks * _BLOCK // field.itemsize
         self._field, self._size = field, blocks * _BLOCK
-        self._mask = None if field.bits == 8 * field.itemsize else field.dtype.type((1 << field.bits) - 1)
+        self._mask = None if field.bits == 8 * field.itemsize else field.mask
         self._buffer = np.empty(self.most * self._size + _BLOCK, dtype=np.uint8)
         self._words = self._buffer[:-_BLOCK].view(field.dtype.newbyteorder("<"))
         self._slots = self._cut(self._size)

@@ -4,7 +4,7 @@ A proof holds shares of a session that is over, so it is for whoever judges and 
 folder and files are their owner's alone. `veilsum verify` checks one. [PROTOCOLS rule 6]
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,17 +16,8 @@ from protocols.evidence import Verdict
 from protocols.roster import Consortium
 
 FOLDER: Final = ".proofs"
-SUFFIX: Final = ".proof"
-
+_SUFFIX: Final = ".proof"
 _OWNER_ALONE: Final = 0o700
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A verdict, and where the proof of it lies."""
-
-    verdict: Verdict
-    file: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +27,21 @@ class ProofsFolder:
     path: Path
     consortium: Consortium
 
-    def write(self, record: int, proofs: Iterable[Proof]) -> Iterator[Kept]:
-        """One of each verdict; on disk when it is yielded. record: the number of the session's. Raises NetError."""
+    def write(self, record: int, proofs: Iterable[Proof]) -> dict[Verdict, Path]:
+        """One of each verdict, on disk, and where. record: the number of the session's. Raises NetError."""
         each = {proof.verdict: proof for proof in proofs}
-        for verdict, proof in each.items():
+        files = {verdict: self.path / self._name(record, verdict) for verdict in each}
+        if files:
             self._make()
-            file = self.path / self._name(record, verdict)
-            write_whole(file, proof_to_bytes(proof))
-            yield Kept(verdict, file)
+        for verdict, file in files.items():
+            write_whole(file, proof_to_bytes(each[verdict]))
+        return files
 
     def _name(self, record: int, verdict: Verdict) -> str:
         """Records under each consortium file are numbered anew."""
         cheater = self.consortium.members[verdict.cheater].name
         offence = Offence(verdict.reason).label
-        return f"version-{self.consortium.version}-record-{record}-{cheater}-{offence}{SUFFIX}"
+        return f"version-{self.consortium.version}-record-{record}-{cheater}-{offence}{_SUFFIX}"
 
     def _make(self) -> None:
         try:

@@ -99,9 +99,9 @@ class Recorder:
 
     def _keep_proofs(self, machine: Collector) -> None:
         proofs = machine.proofs if isinstance(machine, GivesProofs) else ()
-        for kept in self._proofs.write(self.head.number + 1, proofs):
-            name = self._consortium.members[kept.verdict.cheater].name
-            log.warning("%s broke the protocol: %s: %s proves it", name, kept.verdict.reason, kept.file)
+        for verdict, file in self._proofs.write(self.head.number + 1, proofs).items():
+            name = self._consortium.members[verdict.cheater].name
+            log.warning("%s broke the protocol: %s: %s proves it", name, verdict.reason, file)
 
     def _drawn_up(self, concluded: Concluded) -> Record:
         params, machine, members = concluded.params, concluded.machine, self._consortium.members_by_id

@@ -3,14 +3,14 @@
 import json
 
 from protocols.accounts import Offence
+from veilsum.record_words import weighed
 from veilsum.verifying import Convicted
 
 
 def told(convicted: Convicted) -> list[str]:
     """Lines for people."""
-    lines = [f"{_cheater(convicted)} broke the protocol: {convicted.verdict.reason}", ""]
-    lines += ["It proves:", *(f"- {one}" for one in _proves(convicted))]
-    return [*lines, "It does not prove:", *(f"- {one}" for one in _leaves_open(convicted))]
+    verdict = f"{_cheater(convicted)} broke the protocol: {convicted.verdict.reason}"
+    return [verdict, "", *weighed(_proves(convicted), _leaves_open(convicted))]
 
 
 def to_json(convicted: Convicted) -> str:

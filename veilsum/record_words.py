@@ -17,9 +17,13 @@ def told(verified: Verified) -> list[str]:
     """Lines for people."""
     names = _Names(verified.consortium)
     lines = [line for proven in verified.records for line in _record_lines(proven, names)]
-    lines += ["", *_summary(verified), ""]
-    lines += ["It proves:", *(f"- {one}" for one in _proves(verified))]
-    return [*lines, "It does not prove:", *(f"- {one}" for one in _leaves_open(verified))]
+    return [*lines, "", *_summary(verified), "", *weighed(_proves(verified), _leaves_open(verified))]
+
+
+def weighed(proves: Iterable[str], leaves_open: Iterable[str]) -> list[str]:
+    """What is proven, and what is not, for people."""
+    lines = ["It proves:", *(f"- {one}" for one in proves)]
+    return [*lines, "It does not prove:", *(f"- {one}" for one in leaves_open)]
 
 
 class _Names:

@@ -17,7 +17,7 @@ import trio
 from driving import hold
 from fuzz_files import consortium_of, keys_of, means_of
 from fuzz_inline import BLOCK, FOREVER, MOST_BLOCKS, NUMBERS, RUN, SECONDS, Far, Paper, block, control, frame, run
-from fuzz_mutations import of_blocks, spliced
+from fuzz_mutations import flipped, of_blocks, spliced
 from fuzz_recorded import case_of, recorded
 from fuzz_remembered import MEMORY
 from fuzz_target import Bytes, Target, blocks, require
@@ -249,8 +249,7 @@ def member(name: str, data: bytes) -> None:
 def altered(body: bytes, donor: bytes, pick: Bytes) -> bytes:
     if pick.randrange(2):
         return spliced(body, donor, pick)  # type: ignore[arg-type]
-    at = pick.randrange(len(body))
-    return body[:at] + bytes([body[at] ^ 1 << pick.randrange(8)]) + body[at + 1 :]
+    return flipped(body, pick)
 
 
 def _member_says(pick: Bytes) -> tuple[object, ...]:

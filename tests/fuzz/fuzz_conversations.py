@@ -6,8 +6,7 @@ The process is that of `run_party`, without TLS. What the coordinator says an in
 would say, in sessions in which all stay, somebody is lost, or that are others.
 """
 
-from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, partial
 from pathlib import Path
 from tempfile import mkdtemp
@@ -235,8 +234,7 @@ class Conversation:
         ):
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self._play)
-                with suppress(NetError):
-                    await self._live()
+                await self._live()
                 self._nursery.cancel_scope.cancel()
         self._require()
 
@@ -251,12 +249,11 @@ class Conversation:
         except NetError as exc:
             self.ended = str(exc)
             require(self.ended.strip() and self.ended.isprintable(), "an error that is no line for people")
-            raise
 
     def _begin(self) -> _Party:
         family = _Family(self.make, self._processes)
         self._processes += 1
-        member = Offline(**{one.name: getattr(_member(), one.name) for one in fields(_member())} | {"family": family})
+        member = replace(_member(), family=family)  # type: ignore[arg-type]
         answered, hooks = Answered(self._keeper, self.workload), Hooks(self._before_send, self.events.append)
         return _Party(_config(), self.workload, FIRST, hooks, self._stop, STOPPING_PATIENCE, False, answered, member)
 

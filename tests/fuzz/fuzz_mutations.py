@@ -158,9 +158,14 @@ def _near(value: Any, chance: Any) -> Any:
     if isinstance(value, int):
         return min(max(0, value + chance.randrange(5) - 2), 2**64 - 1)
     if isinstance(value, bytes) and value:
-        at = chance.randrange(len(value))
-        return value[:at] + bytes([value[at] ^ 1 << chance.randrange(8)]) + value[at + 1 :]
+        return flipped(value, chance)
     return value[::-1] if isinstance(value, list | str) else value
+
+
+def flipped(data: bytes, chance: Any) -> bytes:
+    """With one bit changed; not of nothing."""
+    at = chance.randrange(len(data))
+    return data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1 :]
 
 
 def _node(tree: Any, chance: Any) -> tuple[Any, Any]:

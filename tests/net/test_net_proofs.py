@@ -76,14 +76,14 @@ def convicting():
 def test_each_verdict_has_one_file_and_writing_it_again_changes_nothing(convicting, tmp_path):
     consortium, proofs = convicting
     folder = ProofsFolder(tmp_path / "model.proofs", consortium)
-    kept = list(folder.write(3, [*proofs, *proofs]))
-    assert {one.verdict for one in kept} == {proof.verdict for proof in proofs}
-    assert [one.file.name for one in kept] == [
-        f"version-1-record-3-{consortium.members[one.verdict.cheater].name}-{Offence(one.verdict.reason).label}.proof"
-        for one in kept
+    kept = folder.write(3, [*proofs, *proofs])
+    assert kept.keys() == {proof.verdict for proof in proofs}
+    assert [file.name for file in kept.values()] == [
+        f"version-1-record-3-{consortium.members[verdict.cheater].name}-{Offence(verdict.reason).label}.proof"
+        for verdict in kept
     ]
-    before = {one.file: one.file.read_bytes() for one in kept}
-    assert list(folder.write(3, proofs)) == kept
+    before = {file: file.read_bytes() for file in kept.values()}
+    assert folder.write(3, proofs) == kept
     assert {file: file.read_bytes() for file in folder.path.iterdir()} == before
 
 
@@ -91,4 +91,4 @@ def test_a_folder_that_cannot_be_made_is_said_in_one_line(convicting, tmp_path):
     consortium, proofs = convicting
     (tmp_path / "model.proofs").write_text("in its place")
     with pytest.raises(NetError, match=r"model.proofs: cannot be made: File exists"):
-        list(ProofsFolder(tmp_path / "model.proofs", consortium).write(1, proofs))
+        ProofsFolder(tmp_path / "model.proofs", consortium).write(1, proofs)
