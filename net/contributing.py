@@ -33,8 +33,17 @@ Progress = Callable[[int, int], None]
 
 log = logging.getLogger("veilsum.party")
 
-_LEAVING: Final = trio.CapacityLimiter(2)
-"""Its turn to upload does not wait until whatever else this process computes, for other parties too, is done."""
+_leaving: Final = trio.lowlevel.RunVar[trio.CapacityLimiter]("files that are read because they leave now")
+"""A turn to upload does not wait until whatever else this process computes, for other parties too, is done. One a run
+of trio: whoever waits for a limiter is woken by the run that lets go of it."""
+
+
+def _lane() -> trio.CapacityLimiter:
+    try:
+        return _leaving.get()
+    except LookupError:
+        _leaving.set(lane := trio.CapacityLimiter(2))
+        return lane
 
 
 class SessionJournal(Protocol):
@@ -217,7 +226,7 @@ class Contributing:
     async def _send(self, frame: KeptFrame) -> None:
         self._next += 1
         try:
-            body = await trio.to_thread.run_sync(self._journal.body, frame, limiter=_LEAVING)
+            body = await trio.to_thread.run_sync(self._journal.body, frame, limiter=_lane())
         except JournalError as exc:
             log.warning("step %d: our part in it is given up: %s", self.task.fl_round, exc)
             await self._step(partial(self._client.abort, AbortReason.STOPPED))

@@ -1,6 +1,9 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+import trio
 
 from net.contributing import Contributing
 from net.control import Task
@@ -150,3 +153,26 @@ async def test_what_follows_an_upload_leaves_behind_it(client):
     assert [what for what, _ in wire.said] == ["Offer", "UPLOAD", "MESSAGE", "Offer"]
     await contributing.granted()
     assert [what for what, _ in wire.said][4:] == ["UPLOAD", "MESSAGE"]
+
+
+def test_parties_that_run_in_threads_of_one_process_do_not_wait_for_each_others_uploads(monkeypatch):
+    parties = 5
+    together = threading.Barrier(parties)
+
+    def body_of_all_at_once(memory, frame):
+        together.wait(timeout=10)
+        return memory.bodies[frame.body]
+
+    monkeypatch.setattr(Memory, "body", body_of_all_at_once)
+
+    async def take_part():
+        client, wire = Client(), Wire()
+        client.receive = lambda sender, message: [Envelope((SERVER,), Confirm(bytes(64)))]
+        with trio.fail_after(20):
+            contributing = taken(client, trains=False)
+            await contributing.attach(wire, 0)
+            await contributing.receive(DELIVERY)
+        return [what for what, _ in wire.said]
+
+    with ThreadPoolExecutor(parties) as pool:
+        assert list(pool.map(trio.run, [take_part] * parties)) == [["MESSAGE"]] * parties
