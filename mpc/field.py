@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mpc import loops
 from mpc.randomness import Randomness
 from mpc.work import count
 
@@ -86,7 +87,7 @@ class PrimeField:
         if v.ndim not in (1, 2):
             raise FieldError(f"a vector or a matrix is wanted, not {v.ndim} dimensions")
         if v.size and int(v.max()) >= self.modulus:
-            raise FieldError(f"an element is not below {self.modulus}")
+            raise self._outside
         return v
 
     def uniform(self, length: int, rand: Randomness) -> FieldVector:
@@ -231,6 +232,8 @@ class PrimeField:
     def pack(self, v: FieldVector) -> bytes:
         """`bits` bits an element, lowest bit first; the last byte is filled up with zero bits."""
         self._require_dtype(v)
+        if self._packed_by_loop:
+            return loops.pack(np.require(v, requirements=["C", "A"]), self.bits)
         if len(v) <= _SHORT:
             return _pack_bits(v, self.bits)
         layout = _Layout.of(self.bits)
@@ -247,6 +250,11 @@ class PrimeField:
         used = length * self.bits % 8
         if used and data[-1] >> used:
             raise FieldError("the filling bits of the last byte are not zero")
+        if self._packed_by_loop:
+            out = np.empty(length, dtype=self.dtype)
+            if not loops.unpack(data, out, self.bits, self.modulus):
+                raise self._outside
+            return out
         if length <= _SHORT:
             out = _unpack_bits(data, length, self.bits, self.dtype)
             self._require_below_modulus(out)
@@ -261,7 +269,16 @@ class PrimeField:
 
     def _require_below_modulus(self, v: FieldVector) -> None:
         if len(v) and int(v.max()) >= self.modulus:
-            raise FieldError(f"an element is not below {self.modulus}")
+            raise self._outside
+
+    @property
+    def _outside(self) -> FieldError:
+        return FieldError(f"an element is not below {self.modulus}")
+
+    @property
+    def _packed_by_loop(self) -> bool:
+        """Whether elements are packed and unpacked by compiled loops."""
+        return loops.available and self.itemsize == 4
 
     def _require_dtype(self, *vectors: FieldVector) -> None:
         for v in vectors:

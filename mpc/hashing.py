@@ -4,7 +4,6 @@ Every digest, derived key and associated data of the engine names its purpose in
 purpose is never valid for another. Parts are tagged with their type: 1, "1" and b"1" are three different parts.
 """
 
-import hmac
 from functools import lru_cache
 from hashlib import sha256
 from typing import TypeAlias
@@ -16,14 +15,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 Part: TypeAlias = bytes | str | int
 
 DIGEST_BYTES = 32
-SHA256_BYTES = 32
 
 _DOMAIN = "veilsum"
 _INT_BYTES = 8
 _INT_END = 1 << (8 * _INT_BYTES)
 _INT_HEAD = (1 + _INT_BYTES).to_bytes(_INT_BYTES, "little") + b"i"
 _LABELS = 64
-_NO_SALT = bytes(SHA256_BYTES)
+_SHA256 = SHA256()
 _END_OF_TUPLE = b"\x01\x00\x02"  # right_encode(256), the bits of a digest
 
 _cshake = cSHAKE256._new  # type: ignore[attr-defined]  # with a function's name: not in its public face
@@ -59,19 +57,21 @@ def kdf(secret: bytes, label: str, *context: Part, length: int = 32) -> bytes:
 
 
 def expand_key(secret: bytes, info: bytes, length: int) -> bytes:
-    """`kdf` where `info`, the encoding of label, length and context, was made before.
-
-    A key of up to 32 bytes is two HMACs; called by themselves they cost a third of an object that does all of HKDF.
-    """
-    if length > SHA256_BYTES:
-        return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(secret)
-    extracted = hmac.digest(_NO_SALT, secret, "sha256")
-    return hmac.digest(extracted, info + b"\x01", "sha256")[:length]
+    """`kdf` where `info`, the encoding of label, length and context, was made before."""
+    return HKDF(algorithm=_SHA256, length=length, salt=None, info=info).derive(secret)
 
 
 def encode_parts(label: str, *parts: Part) -> bytes:
     """The injective encoding of a label and parts behind the project's name; raises as `digest` does."""
-    return _begun(label) + b"".join(map(_prefixed, parts))
+    encoded = [_begun(label)]
+    for part in parts:  # runs for every part of every key: the two kinds that nearly all are, without a further call
+        if type(part) is bytes:
+            encoded += _bytes_head(len(part)), part
+        elif type(part) is int and 0 <= part < _INT_END:
+            encoded += _INT_HEAD, part.to_bytes(_INT_BYTES, "little")
+        else:
+            encoded.append(_prefixed(part))
+    return b"".join(encoded)
 
 
 @lru_cache(maxsize=_LABELS)
@@ -88,11 +88,6 @@ def _counted(part: Part) -> bytes:
 
 
 def _prefixed(part: Part) -> bytes:
-    kind = type(part)  # nearly all are of these two: told apart at once, since this runs for every part of every key
-    if kind is bytes:
-        return _bytes_head(len(part)) + part  # type: ignore[arg-type,operator]
-    if kind is int and 0 <= part < _INT_END:  # type: ignore[operator]
-        return _INT_HEAD + part.to_bytes(_INT_BYTES, "little")  # type: ignore[union-attr]
     body = _tagged(part)
     return len(body).to_bytes(_INT_BYTES, "little") + body
 

@@ -11,6 +11,7 @@ import hmac
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import index
 from threading import local
 
 import numpy as np
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
+from mpc import loops
 from mpc.field import FieldVector, PrimeField
 from mpc.hashing import encode_parts, expand_key
 from mpc.lazy import sum_of
@@ -61,14 +63,28 @@ def expand(seed: Seed, label: str, field: PrimeField, start: int, stop: int) -> 
 
     Raises ValueError unless 0 <= start <= stop.
     """
-    if not 0 <= start <= stop:
-        raise ValueError(f"no slice: {start}..{stop}")
-    count(streams=1, stream_bytes=(stop - start) * field.itemsize)
-    out, stream = np.empty(stop - start, dtype=field.dtype), _Keystream(seed, label, field)
-    rows = _Rows(field, 1, out.nbytes)
-    for window in _windows(field, start, len(out)):
-        out[window.part] = rows.made([stream], window)[0, window.elements]
-    return out
+    return Expansion(seed, label, field, longest=max(0, stop - start)).elements(start, stop)
+
+
+class Expansion:
+    """The pseudorandom vector of (seed, label), some stretches of it, in memory that is used again for each."""
+
+    __slots__ = ("_batches", "_field", "_out")
+
+    def __init__(self, seed: Seed, label: str, field: PrimeField, *, longest: int) -> None:
+        """longest: elements of the longest stretch."""
+        self._field, self._out = field, np.empty(longest, dtype=field.dtype)
+        self._batches = _Batches(field, [_Keystream(seed, label, field)], [], self._out.nbytes)
+
+    def elements(self, start: int, stop: int) -> FieldVector:
+        """Elements start..stop-1, until the next call. Raises ValueError unless 0 <= start <= stop, not too far."""
+        if not 0 <= start <= stop <= start + len(self._out):
+            raise ValueError(f"no slice: {start}..{stop}")
+        out = self._out[: stop - start]
+        count(streams=1, stream_bytes=out.nbytes)
+        out.fill(0)
+        _add_up(out, self._field, self._batches, start)
+        return out
 
 
 def accumulate(
@@ -77,7 +93,7 @@ def accumulate(
     """Add the vectors of the seeds in `plus` to `acc` and subtract those in `minus`, in place.
 
     acc: elements `start`.. of a vector over the field. The result is that of `expand` and then `add` or `sub`, seed by
-    seed; but nothing of the vector's length is made, and a sum is reduced only when its words are full.
+    seed; but nothing of the vector's length is made.
     Raises FieldError when `acc` is no vector over the field, ValueError for a negative start.
     """
     if field.check(acc).ndim != 1 or start < 0:
@@ -96,16 +112,48 @@ def _accumulate(
     acc: FieldVector, field: PrimeField, label: str, *, plus: Sequence[Seed], minus: Sequence[Seed], start: int
 ) -> None:
     added, taken = ([_Keystream(seed, label, field) for seed in seeds] for seeds in (plus, minus))
-    count = len(added) + len(taken)
-    rows = _Rows(field, max(len(added), len(taken)), acc.nbytes)
-    total = sum_of(field, count, rows.width)
+    _add_up(acc, field, _Batches(field, added, taken, acc.nbytes), start)
+
+
+def _add_up(acc: FieldVector, field: PrimeField, batches: "_Batches", start: int) -> None:
+    fits = acc.flags.carray and 2 * field.modulus < 1 << 8 * field.itemsize
+    add_up = _by_loop if loops.available and fits else _by_passes
+    add_up(acc, field, batches, index(start))
+
+
+def _by_loop(acc: FieldVector, field: PrimeField, batches: "_Batches", start: int) -> None:
+    """With a compiled loop: cut, looked at and added in one pass."""
+    p = field.modulus
+    total = loops.Total(acc, batches.buffer, mask=int(field.mask), modulus=p)
     for window in _windows(field, start, len(acc)):
-        part = acc[window.part]
+        for minus, streams, words in batches.words(window):
+            found = total.put(window.part, len(words), apart=words.shape[1], lead=window.lead, minus=minus)
+            for row, place in found:
+                part, put = acc[window.part][place], field.sub if minus else field.add
+                outside = np.flatnonzero(words[row, window.elements][place] & field.mask >= p)  # these counted as 0
+                indices = outside + (start + window.part.start + place.start)
+                part[outside] = put(part[outside], streams[row].replacements(indices))
+
+
+def _by_passes(acc: FieldVector, field: PrimeField, batches: "_Batches", start: int) -> None:
+    """With array operations alone."""
+    total = sum_of(field, batches.streams, batches.width)
+    for window in _windows(field, start, len(acc)):
+        part, first = acc[window.part], start + window.part.start - window.lead
         total.begin(part, window.lead, window.blocks * _BLOCK // field.itemsize)
-        for step, streams in ((np.add, added), (np.subtract, taken)):
-            for at in range(0, len(streams), rows.most):
-                total.put(step, rows.made(streams[at : at + rows.most], window))
+        for minus, streams, words in batches.words(window):
+            np.bitwise_and(words, field.mask, out=words)
+            if int(np.maximum.reduce(words, axis=None)) >= field.modulus:
+                _replace(words, streams, field.modulus, first)
+            total.put(np.subtract if minus else np.add, words)
         total.write(part, window.lead)
+
+
+def _replace(rows: FieldVector, streams: Sequence["_Keystream"], p: int, first: int) -> None:
+    """Put spare words where a word is not below p. rows: cut, elements `first`.. of each stream."""
+    for place in np.flatnonzero(np.maximum.reduce(rows, axis=1) >= p).tolist():
+        outside = np.flatnonzero(rows[place] >= p)
+        rows[place, outside] = streams[place].replacements(outside + first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,43 +258,42 @@ def _purpose(label: str, use: str) -> bytes:
     return encode_parts("prg", _BLOCK, label, use)
 
 
-class _Rows:
-    """Where the elements of some streams are made, a window at a time and a row each. most: streams at a time. width:
-    elements of the widest row."""
+class _Batches:
+    """The words of some streams, a window at a time and some streams at a time, a row each.
 
-    __slots__ = ("_buffer", "_field", "_mask", "_size", "_slots", "_words", "most", "width")
+    streams: how many there are. width: words of the widest row. buffer: where all rows lie, one behind the other.
+    """
 
-    def __init__(self, field: PrimeField, streams: int, nbytes: int) -> None:
+    __slots__ = ("_bytes", "_most", "_signed", "_size", "_slots", "buffer", "streams", "width")
+
+    def __init__(
+        self, field: PrimeField, added: Sequence[_Keystream], taken: Sequence[_Keystream], nbytes: int
+    ) -> None:
         """nbytes: of the slice that the windows are cut from."""
         blocks = min(nbytes // _BLOCK + 2, _WINDOW)  # it may begin inside a block
-        self.most, self.width = min(_BATCH // blocks, streams), blocks * _BLOCK // field.itemsize
-        self._field, self._size = field, blocks * _BLOCK
-        self._mask = None if field.bits == 8 * field.itemsize else field.mask
-        self._buffer = np.empty(self.most * self._size + _BLOCK, dtype=np.uint8)
-        self._words = self._buffer[:-_BLOCK].view(field.dtype.newbyteorder("<"))
+        self._most = most = min(_BATCH // blocks, max(len(added), len(taken)))
+        self._signed = [
+            (minus, streams[at : at + most])
+            for minus, streams in ((False, added), (True, taken))
+            for at in range(0, len(streams), most)
+        ]
+        self.streams, self.width = len(added) + len(taken), blocks * _BLOCK // field.itemsize
+        self._size = blocks * _BLOCK
+        self._bytes = np.empty(most * self._size + _BLOCK, dtype=np.uint8)
+        self.buffer = self._bytes[:-_BLOCK].view(field.dtype.newbyteorder("<"))
         self._slots = self._cut(self._size)
 
-    def made(self, streams: Sequence[_Keystream], window: _Window) -> FieldVector:
-        """The elements of these streams in the blocks of a window, until the next call."""
+    def words(self, window: _Window) -> Iterator[tuple[bool, Sequence[_Keystream], FieldVector]]:
+        """(minus, streams, their words in the blocks of a window): of each batch, until the next one. The words are
+        scratch: all bits of the keystream."""
         size, counters = window.blocks * _BLOCK, _counters.of(window)
         slots = self._slots if size == self._size else self._cut(size)
-        for stream, slot in zip(streams, slots, strict=False):
-            stream.write(counters, slot)
-        words = self._words[: len(streams) * size // self._field.itemsize]
-        if self._mask is not None:
-            np.bitwise_and(words, self._mask, out=words)
-        rows = words.reshape(len(streams), -1)
-        if int(np.maximum.reduce(words)) >= self._field.modulus:
-            self._replace(rows, streams, window.block * (_BLOCK // self._field.itemsize))
-        return rows
-
-    def _replace(self, rows: FieldVector, streams: Sequence[_Keystream], first: int) -> None:
-        """Put spare words where a word is not below p. rows: masked, elements `first`.. of each stream."""
-        p = self._field.modulus
-        for place in np.flatnonzero(np.maximum.reduce(rows, axis=1) >= p).tolist():
-            outside = np.flatnonzero(rows[place] >= p)
-            rows[place, outside] = streams[place].replacements(outside + first)
+        width = size // self.buffer.itemsize
+        for minus, streams in self._signed:
+            for stream, slot in zip(streams, slots, strict=False):
+                stream.write(counters, slot)
+            yield minus, streams, self.buffer[: len(streams) * width].reshape(-1, width)
 
     def _cut(self, size: int) -> list[memoryview]:
         """Where each stream writes `size` bytes, and a block more that the next one writes over."""
-        return [self._buffer[at : at + size + _BLOCK].data for at in range(0, self.most * size, size)]
+        return [self._bytes[at : at + size + _BLOCK].data for at in range(0, self._most * size, size)]

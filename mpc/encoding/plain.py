@@ -31,7 +31,7 @@ from mpc.encoding.parts import (
     require_update,
     within,
 )
-from mpc.encoding.rounding import rounded
+from mpc.encoding.rounding import Rounding, Scale
 from mpc.field import M61, FieldVector, PrimeField
 from mpc.prg import Seed
 from mpc.randomness import Randomness
@@ -128,15 +128,16 @@ class Encoding:
         require_update(update, self.length)
         given = np.array(in_order(self.metrics, metrics), dtype=np.float64)
         factor = within("weight", weight, self.max_weight)
-        rounding = Seed(rand.bytes(32))
-        out = self.field.zeros(self.vector_length)
-        clipped = 0
-        for start, stop, span in self._stretches():
-            values = update[start:stop].astype(np.float64)
-            clipped += self._put(out, start, values, span, factor, rounding)
-        for place, span in enumerate(self._metric_spans):
-            at = self.length + place
-            clipped += self._put(out, at, given[place : place + 1], span, factor, rounding)
+        rounding = Rounding(Seed(rand.bytes(32)))
+        out, clipped = self.field.zeros(self.vector_length), 0
+        stretches: list[tuple[int, Floats | Reals, Span]] = [
+            (start, update[start:stop], span) for start, stop, span in self._stretches()
+        ]
+        stretches += [(self.length + at, given[at : at + 1], span) for at, span in enumerate(self._metric_spans)]
+        for start, values, span in stretches:
+            require_finite(values, start)
+            part = out[start : start + len(values)]
+            clipped += self._scale(span).put(values, part, factor, rounding, start)
         counts = (factor, clipped, *in_order(self.counters, counters))
         out[self._reals :] = self.field.vector(self._split(counts))
         return out
@@ -184,24 +185,11 @@ class Encoding:
                 yield at, min(at + CHUNK, end), span
             start = end
 
-    def _put(self, out: FieldVector, start: int, values: Reals, span: Span, factor: int, rounding: Seed) -> int:
-        """Write the weighted levels of `values` from coordinate `start` on; returns how many were clipped."""
-        require_finite(values, start)
-        inside = np.clip(values, span.low, span.high)
-        clipped = int(np.count_nonzero(inside != values))
-        self._scale(inside, span)
-        part = out[start : start + len(values)]
-        np.copyto(part, rounded(inside, rounding, start), casting="unsafe")  # whole, and below 2^bits
-        if factor != 1:
-            np.multiply(part, part.dtype.type(factor), out=part)
-        return clipped
-
-    def _scale(self, inside: Reals, span: Span) -> None:
-        """To levels, in place: divided before it is scaled, so that the range ends at the lowest and highest level."""
-        np.subtract(inside, span.low, out=inside)
-        if not span.whole(self.bits):
-            np.divide(inside, span.high - span.low, out=inside)
-            np.multiply(inside, _top(self.bits), out=inside)
+    def _scale(self, span: Span) -> Scale:
+        """Divided before it is multiplied, so that the range ends at the lowest and the highest level."""
+        if span.whole(self.bits):
+            return Scale(span.low, span.high, 1.0, 1.0)
+        return Scale(span.low, span.high, span.high - span.low, float(_top(self.bits)))
 
     def _mean_values(self, vector: FieldVector, total: int) -> Floats:
         mean = np.empty(self.length, dtype=np.float32)

@@ -24,7 +24,7 @@ from mpc.encoding.parts import (
     within,
 )
 from mpc.encoding.plain import Encoding
-from mpc.encoding.rounding import rounded
+from mpc.encoding.rounding import Rounding
 from mpc.field import FieldVector, PrimeField
 from mpc.prg import Seed
 from mpc.randomness import Randomness
@@ -153,7 +153,7 @@ class WrappingEncoding:
         exact = self.beside.encode(update[self.rotated :], weight=weight, metrics=metrics, counters=counters, rand=rand)
         out = self.field.zeros(self.vector_length)
         out[self.rotated :] = self._digits.split(exact)
-        rounding = Seed(rand.bytes(32))
+        rounding = Rounding(Seed(rand.bytes(32)))
         for start in range(0, self.rotated, CHUNK):
             stop = min(start + CHUNK, self.rotated)
             out[start:stop] = self._residues(update[start:stop].astype(np.float64), start, factor, rounding)
@@ -174,12 +174,12 @@ class WrappingEncoding:
         mean[self.rotated :] = exact.mean
         return replace(exact, mean=mean)
 
-    def _residues(self, values: NDArray[np.float64], start: int, factor: int, rounding: Seed) -> FieldVector:
+    def _residues(self, values: NDArray[np.float64], start: int, factor: int, rounding: Rounding) -> FieldVector:
         require_finite(values, start)
         scaled = values / self.level
         longest = float(np.abs(scaled).max()) * self.max_weight
         require(longest < 2.0**52, f"a value of {longest:g} levels is beyond any scale that was declared")
-        weighted = rounded(scaled, rounding, start).astype(np.int64) * factor
+        weighted = rounding.rounded(scaled, start).astype(np.int64) * factor
         weighted -= weighted // self.field.modulus * self.field.modulus
         return weighted.astype(self.field.dtype)
 

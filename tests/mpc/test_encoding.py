@@ -7,6 +7,8 @@ from mpc.encoding import Counter, Encoding, EncodingError, Metric, NotEnoughHead
 from mpc.field import M31, M61, PrimeField
 from mpc.randomness import SeededRandomness
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 LOSS = Metric("loss", 0.0, 10.0)
 ROWS = Counter("rows", 10_000_000)
 

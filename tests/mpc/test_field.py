@@ -22,6 +22,9 @@ ALL_BITS = [*range(2, 33), 61]
 every_field = pytest.mark.parametrize("field", FIELDS, ids=lambda field: f"p={field.modulus}")
 
 
+either_way = pytest.mark.usefixtures("either_way")
+
+
 def elements(field: PrimeField, count: int, name: bytes = b"elements") -> np.ndarray:
     """Uniform ones, with both ends of the range among them."""
     v = field.uniform(count, SeededRandomness(name))
@@ -199,6 +202,7 @@ def packed_by_one_big_integer(values: list[int], bits: int) -> bytes:
     return number.to_bytes((len(values) * bits + 7) // 8, "little")
 
 
+@either_way
 @pytest.mark.parametrize("bits", ALL_BITS)
 def test_packing_is_the_bits_of_one_little_endian_integer(bits: int):
     field = PrimeField.with_bits(bits)
@@ -212,6 +216,7 @@ def test_packing_is_the_bits_of_one_little_endian_integer(bits: int):
         assert np.array_equal(back, v)
 
 
+@either_way
 @pytest.mark.parametrize("bits", [2, 11, 26, 31, 32, 61])
 def test_packing_does_not_show_where_its_chunks_meet(bits: int):
     field = PrimeField.with_bits(bits)
@@ -222,6 +227,7 @@ def test_packing_does_not_show_where_its_chunks_meet(bits: int):
     assert data[at * bits // 8 : (at + 16) * bits // 8] == packed_by_one_big_integer(integers(v[at : at + 16]), bits)
 
 
+@either_way
 @given(st.sampled_from(ALL_BITS), st.data())
 @settings(max_examples=50)
 def test_any_vector_comes_back_from_its_bytes(bits: int, data: st.DataObject):
@@ -230,6 +236,7 @@ def test_any_vector_comes_back_from_its_bytes(bits: int, data: st.DataObject):
     assert integers(field.unpack(field.pack(field.vector(values)), len(values))) == values
 
 
+@either_way
 @given(st.sampled_from(ALL_BITS), st.integers(0, 40), st.binary(max_size=160))
 def test_any_bytes_are_a_vector_in_one_way_or_refused(bits: int, length: int, data: bytes):
     field = PrimeField.with_bits(bits)
@@ -240,6 +247,7 @@ def test_any_bytes_are_a_vector_in_one_way_or_refused(bits: int, length: int, da
     assert field.pack(field.check(v)) == data
 
 
+@either_way
 def test_unpack_refuses_another_size_a_filling_bit_and_an_element_too_large():
     field = PrimeField.with_bits(26)
     data = field.pack(field.vector([1, 2, 3]))

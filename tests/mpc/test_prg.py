@@ -13,6 +13,8 @@ from mpc.prg import Seed, accumulate, expand
 from mpc.randomness import SeededRandomness
 from mpc.spreading import spreading
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 SEED = Seed(bytes(range(32)))
 P251 = PrimeField(251)
 JUST_ABOVE_2_16 = PrimeField(65537)  # about half of the words are rejected
@@ -166,6 +168,23 @@ def check_accumulate(field: PrimeField, plus: int, minus: int, *, length: int, s
         expected = field.sub(expected, expand(seed, "mask", field, start, start + length))
     accumulate(acc, field, "mask", plus=added, minus=taken, start=start)
     assert np.array_equal(field.check(acc), expected)
+
+
+@pytest.mark.parametrize("beyond", [1, 5, 70])
+def test_a_short_last_window_is_right(beyond: int):
+    check_accumulate(M31, 3, 2, length=2**16 + beyond, start=0)
+
+
+def test_a_vector_with_gaps_or_at_an_odd_address_is_summed_too():
+    expected = M31.add(M31.zeros(9), expand(SEED, "mask", M31, 0, 9))
+    bytes_of = bytearray(9 * 4 + 1)
+    for acc in (M31.zeros(18)[::2], np.frombuffer(bytes_of, dtype=np.uint32, offset=1)):
+        accumulate(acc, M31, "mask", plus=[SEED], minus=[])
+        assert np.array_equal(acc, expected)
+
+
+def test_numbers_of_numpy_name_a_slice_too():
+    assert np.array_equal(expand(SEED, "x", M31, np.int64(3), np.int64(9)), expand(SEED, "x", M31, 3, 9))
 
 
 def test_accumulate_works_in_place_on_a_part_of_a_vector():

@@ -140,7 +140,7 @@ def test_the_server_unmasks_in_few_vectors_and_little_memory_a_client():
 
 def test_people_get_a_line_a_figure():
     said = list(rows(documented()))
-    assert len(said) == 11
+    assert len(said) == 12
     assert len(list(protocol_rows(documented()["protocols"]))) == 8
     assert ("unmask, n = 500, m = 100,000, 10 % lost", "2.6 s", "2.0x") in said
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from mpc import loops
 from veilsum.bench import clients, comparing, floors, masks, packing, peers, rounds, sharing, unmasking
 from veilsum.bench.measuring import Figure, Scale, rounded
 
@@ -12,8 +13,13 @@ def _aes(_scale: Scale) -> float:
     return rounded(floors.aes_gbps())
 
 
+def _compiled(_scale: Scale) -> bool:
+    return loops.available
+
+
 FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
     {
+        "compiled_loops": _compiled,
         "aes_ctr_gbps": _aes,
         "mask": masks.measure,
         "threads": masks.measure_threads,

@@ -22,6 +22,8 @@ def show(console: Console, report: Report) -> None:
 
 
 def rows(report: Report) -> Iterator[Row]:
+    without = "no: there was no C compiler when veilsum was installed"
+    yield "compiled loops", "yes" if report["compiled_loops"] else without, ""
     yield "AES-128-CTR", f"{report['aes_ctr_gbps']} GB/s", "is the floor of masks, one thread"
     for row in report["mask"]:
         name = f"add masks, {row['bits']} bits, {row['threads']} thread{'s' * (row['threads'] > 1)}"
