@@ -80,11 +80,17 @@ def _begun(label: str) -> bytes:
 
 
 def _counted(part: Part) -> bytes:
-    """encode_string of SP 800-185: the length in bits, as few bytes as it takes behind their number."""
     body = _tagged(part)
-    bits = 8 * len(body)
+    return _count_head(len(body)) + body
+
+
+@lru_cache(maxsize=_LABELS)
+def _count_head(length: int) -> bytes:
+    """What stands before a string in encode_string of SP 800-185: its length in bits, as few bytes as it takes behind
+    their number."""
+    bits = 8 * length
     size = (bits.bit_length() + 7) // 8
-    return bytes([size]) + bits.to_bytes(size, "big") + body
+    return bytes([size]) + bits.to_bytes(size, "big")
 
 
 def _prefixed(part: Part) -> bytes:

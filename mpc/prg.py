@@ -31,7 +31,8 @@ SEED_BYTES = 32
 
 _BLOCK = 16
 _WINDOW = 1 << 14  # blocks of a stream made at a time, 256 KiB: they stay in cache until they are summed
-_BATCH = 1 << 16  # blocks of several streams that are looked at together, 1 MiB: so calls cost little beside them
+_BATCH = 1 << 16  # blocks whose counters are kept, 1 MiB
+_ROOM = 1 << 16  # blocks of several streams that are looked at together, 1 MiB: so calls cost little beside them
 _ONE_BY_ONE = ECB()
 _SMALLEST_SLICE = 1 << 15  # elements: below it a second core saves nothing
 
@@ -271,7 +272,7 @@ class _Batches:
     ) -> None:
         """nbytes: of the slice that the windows are cut from."""
         blocks = min(nbytes // _BLOCK + 2, _WINDOW)  # it may begin inside a block
-        self._most = most = min(_BATCH // blocks, max(len(added), len(taken)))
+        self._most = most = min(_ROOM // blocks, max(len(added), len(taken)))
         self._signed = [
             (minus, streams[at : at + most])
             for minus, streams in ((False, added), (True, taken))

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from mpc.spreading import Task, spreading
 
@@ -11,8 +11,13 @@ from mpc.spreading import Task, spreading
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """Within this context vectors are masked and unmasked by so many threads."""
-    with ThreadPoolExecutor(count) as pool, spreading(lambda tasks: _run(pool, tasks), cores=count):
+    with ThreadPoolExecutor(count) as pool, spread_over(pool, count):
         yield
+
+
+def spread_over(pool: ThreadPoolExecutor, count: int) -> AbstractContextManager[None]:
+    """The same with threads that are there already."""
+    return spreading(lambda tasks: _run(pool, tasks), cores=count)
 
 
 def available() -> int:

@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from random import Random
@@ -21,8 +23,14 @@ BLOCK = 4096
 compiled = pytest.mark.skipif(not loops.available, reason="no compiler was at hand when the package was installed")
 
 
-def test_where_a_compiler_is_the_loops_are():
-    assert loops.available or not any(map(shutil.which, ("cc", "gcc", "clang")))
+def test_where_a_compiler_works_the_loops_are(tmp_path: Path):
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if compiler is None or sys.byteorder != "little":
+        pytest.skip("no compiler, or words that the loops do not read")
+    source = tmp_path / "probe.c"
+    source.write_text("#include <math.h>\n#include <stdint.h>\ndouble probe(double x) { return floor(x); }\n")
+    built = subprocess.run([compiler, "-shared", "-fPIC", "-o", tmp_path / "probe.so", source, "-lm"], check=False)
+    assert loops.available or built.returncode != 0, "install the package again: `make`"
 
 
 def test_a_library_that_is_none_or_has_another_form_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

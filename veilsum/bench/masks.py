@@ -1,5 +1,6 @@
 """Expanding and adding masks, over raw AES-CTR; and what a second thread brings to both."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from statistics import median
 from typing import Any, Final
@@ -23,9 +24,10 @@ def measure(scale: Scale) -> list[dict[str, Any]]:
 def measure_threads(scale: Scale) -> dict[str, float]:
     """One thread's time over two threads', of masks of 26 bits and of raw AES-CTR."""
     work, size = masking(26, length(scale))
-    works: list[Work] = [partial(on_threads, work, count) for count in (1, 2)]
-    works += [partial(floors.aes, size, count) for count in (1, 2)]
-    one, two, raw_one, raw_two = map(median, by_turns(works, scale.times))
+    with ThreadPoolExecutor(2) as pool:
+        works: list[Work] = [partial(on_threads, work, count, pool) for count in (1, 2)]
+        works += [partial(floors.aes, size, count) for count in (1, 2)]
+        one, two, raw_one, raw_two = map(median, by_turns(works, scale.times))
     return {"two_over_one": rounded(one / two), "raw_aes_two_over_one": rounded(raw_one / raw_two)}
 
 
@@ -42,17 +44,19 @@ def masking(bits: int, elements: int) -> tuple[Work, int]:
     return work, SEEDS * elements * field.itemsize
 
 
-def on_threads(work: Work, count: int) -> None:
+def on_threads(work: Work, count: int, pool: ThreadPoolExecutor) -> None:
+    """The threads are there before, as in a process that makes many masks."""
     if count == 1:
         work()
         return
-    with cores.threads(count):
+    with cores.spread_over(pool, count):
         work()
 
 
 def _row(bits: int, threads: int, scale: Scale) -> dict[str, Any]:
     work, size = masking(bits, length(scale))
-    found = compare(partial(on_threads, work, threads), partial(floors.aes, size), scale.times)
+    with ThreadPoolExecutor(threads) as pool:
+        found = compare(partial(on_threads, work, threads, pool), partial(floors.aes, size), scale.times)
     return {
         "bits": bits,
         "threads": threads,
