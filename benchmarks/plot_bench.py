@@ -107,7 +107,7 @@ def _bars(axes: Any, found: list[tuple[str, float]], shade: str, label: str, num
         axes.annotate(number.format(value), (value, place), **beside)
     axes.axvline(1, color="black", linewidth=1.6)
     axes.set_xscale("log")
-    axes.set_xlim(min(0.7, *values), 6 * max(values))
+    axes.set_xlim(min(0.7, *values), max(values) ** 1.2 * 6)  # on a scale of logarithms a label takes a part of all
     axes.tick_params(axis="y", labelsize=8)
     axes.set_xlabel(label)
 
