@@ -63,15 +63,7 @@ def expand_key(secret: bytes, info: bytes, length: int) -> bytes:
 
 def encode_parts(label: str, *parts: Part) -> bytes:
     """The injective encoding of a label and parts behind the project's name; raises as `digest` does."""
-    encoded = [_begun(label)]
-    for part in parts:  # runs for every part of every key: the two kinds that nearly all are, without a further call
-        if type(part) is bytes:
-            encoded += _bytes_head(len(part)), part
-        elif type(part) is int and 0 <= part < _INT_END:
-            encoded += _INT_HEAD, part.to_bytes(_INT_BYTES, "little")
-        else:
-            encoded.append(_prefixed(part))
-    return b"".join(encoded)
+    return _begun(label) + b"".join(map(_prefixed, parts))
 
 
 @lru_cache(maxsize=_LABELS)
@@ -94,6 +86,11 @@ def _count_head(length: int) -> bytes:
 
 
 def _prefixed(part: Part) -> bytes:
+    kind = type(part)  # nearly all are of these two: told apart at once, since this runs for every part of every key
+    if kind is bytes:
+        return _bytes_head(len(part)) + part  # type: ignore[arg-type,operator]
+    if kind is int and 0 <= part < _INT_END:  # type: ignore[operator]
+        return _INT_HEAD + part.to_bytes(_INT_BYTES, "little")  # type: ignore[union-attr]
     body = _tagged(part)
     return len(body).to_bytes(_INT_BYTES, "little") + body
 

@@ -128,8 +128,9 @@ class Total:
         if total.dtype not in (np.uint32, np.uint64):
             raise ValueError(f"a total of uint32 or uint64 is wanted, not of {total.dtype}")
         self._size = total.itemsize
-        if not (0 < modulus < self._half() and 0 <= mask < self._half()):
-            raise ValueError(f"modulus and mask of a total of {total.dtype} are below {self._half()}")
+        half = 1 << (8 * self._size - 1)
+        if not (0 < modulus < half and 0 <= mask < half):
+            raise ValueError(f"modulus and mask of a total of {total.dtype} are below {half}")
         self._add, self._subtract = (_loop(f"{verb}_{8 * self._size}") for verb in ("add", "subtract"))
         word = np.dtype(f"u{self._size}")
         self._at = _address(total, word, len(total), written=True)
@@ -137,9 +138,6 @@ class Total:
         self._kept = total, buffer  # as long as their addresses are
         self._length, self._room = len(total), len(buffer)
         self._mask, self._modulus = mask, modulus
-
-    def _half(self) -> int:
-        return 1 << (8 * self._size - 1)
 
     def put(self, part: slice, rows: int, *, apart: int, lead: int, minus: bool) -> Sequence[tuple[int, slice]]:
         """Add so many rows, cut to the mask, to a part of the total; or subtract them.

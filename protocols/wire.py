@@ -12,7 +12,6 @@ import types
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import lru_cache
-from operator import attrgetter
 from typing import Annotated, Any, ClassVar, NewType, Union, get_args, get_origin, get_type_hints
 
 import msgpack
@@ -57,8 +56,6 @@ class Form:
 
     pack: Pack
     parse: Parse
-    plain: bool = False
-    """Whether it is a plain value already, and `pack` gives it back."""
 
 
 class Codec:
@@ -145,15 +142,15 @@ def _form(hint: Any) -> Form:
 
 def _plain_form(hint: Any) -> Form:
     if hint is PartyId:
-        return Form(int, _parse_party, plain=True)
+        return Form(int, _parse_party)
     if isinstance(hint, NewType):
         return _form(hint.__supertype__)
     if hint is int:
-        return Form(int, _parse_int, plain=True)
+        return Form(int, _parse_int)
     if hint is float:
         return Form(float, _exactly(float))
     if hint in (bytes, str, bool):
-        return Form(lambda value: value, _exactly(hint), plain=True)
+        return Form(lambda value: value, _exactly(hint))
     if hint is PrimeField:
         return Form(lambda field: field.modulus, lambda value: PrimeField(_parse_int(value)))
     if isinstance(hint, type) and issubclass(hint, StrEnum):
@@ -190,7 +187,7 @@ def _sized_bytes(size: Size) -> Form:
             raise ValueError(f"bytes of another length than {size.accepted}")
         return value
 
-    return Form(lambda value: value, parse, plain=True)
+    return Form(lambda value: value, parse)
 
 
 def _tuple_form(item: Form) -> Form:
@@ -244,18 +241,14 @@ def _record_form(kind: Any) -> Form:
     }
     names = [field.name for field in dataclasses.fields(kind) if field.init]
     forms = [_form(hints[name]) for name in names]
-    parses, packs = [form.parse for form in forms], [(name, form.pack) for name, form in zip(names, forms, strict=True)]
-    values = attrgetter(*names) if len(names) > 1 and all(form.plain for form in forms) else None
+    packs = [(name, form.pack) for name, form in zip(names, forms, strict=True)]
+    parses, as_list = [form.parse for form in forms], _exactly(list)
 
     def pack(record: Any) -> list[Any]:
-        if values is not None:  # rosters hold thousands of such records
-            return list(values(record))
         return [packed(getattr(record, name)) for name, packed in packs]
 
     def parse(value: Any) -> Any:
-        if type(value) is not list:
-            raise TypeError(f"{type(value).__name__} where list belongs")
-        return kind(*[parsed(field) for parsed, field in zip(parses, value, strict=True)])
+        return kind(*[parsed(field) for parsed, field in zip(parses, as_list(value), strict=True)])
 
     return Form(pack, parse)
 

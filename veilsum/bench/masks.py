@@ -46,9 +46,6 @@ def masking(bits: int, elements: int) -> tuple[Work, int]:
 
 def on_threads(work: Work, count: int, pool: ThreadPoolExecutor) -> None:
     """The threads are there before, as in a process that makes many masks."""
-    if count == 1:
-        work()
-        return
     with cores.spread_over(pool, count):
         work()
 
