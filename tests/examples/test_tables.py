@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -104,11 +105,18 @@ def test_b_the_counts_are_those_of_the_advisor(lost):
     assert row.server_keystream_seconds == pytest.approx(b_server.ServerSide(n, lost).masks * of_one_mask)
 
 
-@pytest.mark.slow
 def test_b_the_server_works_in_the_proportion_of_its_masks():
-    measured = b_server.measure(b_server.QUICK)
-    assert measured.expected == pytest.approx(2170 / 990)
-    assert measured.ratio == pytest.approx(measured.expected, rel=0.1)
+    some, more = (b_server.ServerSide(b_server.QUICK, lost) for lost in (10, 30))
+    assert [b_server.keystream(side, 1000) for side in (some, more)] == [990 * 4_000, 2_170 * 4_000]
+
+
+def test_b_the_seconds_on_the_page_are_in_that_proportion():
+    rows = re.findall(r"^\| +(\d+) \| +([\d.]+) \| +([\d.]+) \| +([\d.]+) \| +([\d.]+) \| +[-+][\d.]+% \|$", TEXT, re.M)
+    assert [int(row[0]) for row in rows] == [b_server.QUICK, b_server.FULL]
+    for n, of_10, of_30, ratio, expected in (map(float, row) for row in rows):
+        assert expected == pytest.approx((0.7 * n + 0.21 * n * n) / (0.9 * n + 0.09 * n * n), abs=5e-4)
+        assert of_30 / of_10 == pytest.approx(ratio, rel=0.05)  # the ratio is a median of its own
+        assert ratio == pytest.approx(expected, rel=0.1)
 
 
 def test_b_the_published_ratio_is_that_of_the_counts():
