@@ -42,7 +42,7 @@ def digest(label: str, *parts: Part) -> bytes:
 def quick_digest(label: str, *parts: Part) -> bytes:
     """32 bytes: SHA-256 of `encode_parts`, as injective as `digest`; raises as it does. [FIPS 180-4]
 
-    For what a session hashes once for each pair of its parties: measured, 5 us against 35 us.
+    For what is hashed once for each signature or each pair of parties: measured, 5 us against 35 us.
     """
     return sha256(encode_parts(label, *parts)).digest()
 

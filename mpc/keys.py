@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from mpc.hashing import Part, digest, kdf
+from mpc.hashing import Part, digest, kdf, quick_digest
 from mpc.prg import Seed
 from mpc.randomness import Randomness
 from mpc.work import count
@@ -190,6 +190,14 @@ class ChannelKey(_Secret):
     """The key of a channel: it seals one message (see `mpc.sealing`), or is what keys of one message each come from."""
 
 
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The sealing keys of a pair of parties, as one of the two holds them: for one message each way."""
+
+    sending: ChannelKey
+    receiving: ChannelKey
+
+
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class StorageKey(_Secret):
     """What the keys of a process's sealed files come from. It lives as long as the identity that it comes from."""
@@ -213,20 +221,34 @@ def agree_channel(
     return ChannelKey(_agree(mine, theirs, purpose, context))
 
 
-def _agree(mine: AgreementSecret, theirs: AgreementKey, purpose: str, context: tuple[Part, ...]) -> bytes:
+def agree_both_ways(
+    mine: AgreementSecret, theirs: AgreementKey, *, purpose: str, context: tuple[Part, ...], first: bool
+) -> Channel:
+    """Both sealing keys of a pair from one derivation. first: on one side of the pair alone, both know of which.
+
+    Raises KeyRefused when the agreement is zero.
+    """
+    keys = _agree(mine, theirs, purpose, context, length=2 * KEY_BYTES)
+    of_first, of_second = ChannelKey(keys[:KEY_BYTES]), ChannelKey(keys[KEY_BYTES:])
+    return Channel(of_first, of_second) if first else Channel(of_second, of_first)
+
+
+def _agree(
+    mine: AgreementSecret, theirs: AgreementKey, purpose: str, context: tuple[Part, ...], length: int = KEY_BYTES
+) -> bytes:
     """The agreement itself never leaves this function: with it every purpose's key could be derived."""
     count(agreements=1)
     try:
         shared = mine._key.exchange(X25519PublicKey.from_public_bytes(theirs.raw))
     except ValueError as exc:
         raise KeyRefused("the agreement is zero: the other key is of low order") from exc
-    return kdf(shared, purpose, *context)
+    return kdf(shared, purpose, *context, length=length)
 
 
 @lru_cache(maxsize=_SIGNED_KEPT, typed=True)
 def _signed(label: str, *parts: Part) -> bytes:
     """Kept for a while: a quorum signs the same parts, and who checks them has the same to hash each time."""
-    return digest("signature", label, *parts)
+    return quick_digest("signature", label, *parts)
 
 
 def _require_length(raw: bytes) -> None:

@@ -30,11 +30,13 @@ from mpc.work import count
 SEED_BYTES = 32
 
 _BLOCK = 16
-_WINDOW = 1 << 14  # blocks of a stream made at a time, 256 KiB: they stay in cache until they are summed
+_WINDOW = 1 << 15  # blocks of a stream made at a time, 512 KiB: they stay in cache until they are summed
 _BATCH = 1 << 16  # blocks whose counters are kept, 1 MiB
-_ROOM = 1 << 16  # blocks of several streams that are looked at together, 1 MiB: so calls cost little beside them
+_ROOM = 3 * _WINDOW  # blocks of several streams that are looked at together: three rows are added at once
 _ONE_BY_ONE = ECB()
+_LONG = 1 << 20  # bytes of a vector that cores share by slices; of a shorter one each core takes some of the seeds
 _SMALLEST_SLICE = 1 << 15  # elements: below it a second core saves nothing
+_SMALLEST_SHARE = 1 << 20  # bytes of keystream, for the same reason
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -94,19 +96,46 @@ def accumulate(
     """Add the vectors of the seeds in `plus` to `acc` and subtract those in `minus`, in place.
 
     acc: elements `start`.. of a vector over the field. The result is that of `expand` and then `add` or `sub`, seed by
-    seed; but nothing of the vector's length is made.
+    seed; but no mask is ever there as a whole, and one core makes nothing of the vector's length.
     Raises FieldError when `acc` is no vector over the field, ValueError for a negative start.
     """
     if field.check(acc).ndim != 1 or start < 0:
         raise ValueError("one vector is wanted, and a start that is not negative")
     streams = len(plus) + len(minus)
     count(streams=streams, stream_bytes=streams * acc.nbytes)
+    if not streams or not len(acc):
+        return
+    by = _by_slices if acc.nbytes >= _LONG else _by_seeds
+    by(acc, field, label, plus, minus, start)
+
+
+def _by_slices(
+    acc: FieldVector, field: PrimeField, label: str, plus: Sequence[Seed], minus: Sequence[Seed], start: int
+) -> None:
+    """Each core sums all masks in its slice: nothing is made of the vector's length."""
 
     def work(share: slice) -> None:
         _accumulate(acc[share], field, label, plus=plus, minus=minus, start=start + share.start)
 
-    if streams:
-        spread(work, len(acc), smallest=_SMALLEST_SLICE)
+    spread(work, len(acc), smallest=_SMALLEST_SLICE)
+
+
+def _by_seeds(
+    acc: FieldVector, field: PrimeField, label: str, plus: Sequence[Seed], minus: Sequence[Seed], start: int
+) -> None:
+    """Each core sums some of the masks, the first one in `acc`: no key is derived twice."""
+    others: list[FieldVector] = []
+
+    def work(share: slice) -> None:
+        total = acc
+        if share.start:
+            others.append(total := field.zeros(len(acc)))
+        added, taken = plus[share], minus[max(0, share.start - len(plus)) : max(0, share.stop - len(plus))]
+        _accumulate(total, field, label, plus=added, minus=taken, start=start)
+
+    spread(work, len(plus) + len(minus), smallest=_SMALLEST_SHARE // acc.nbytes)
+    for total in others:
+        field.add(acc, total, out=acc)
 
 
 def _accumulate(

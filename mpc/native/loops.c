@@ -23,44 +23,25 @@ enum {
 int form(void) { return FORM; }
 int block(void) { return BLOCK; }
 
-/* Adds `count` rows of `width` words, cut to `mask`, to `sum` mod p, or takes them off. The rows begin `stride` words
-   apart. Every word of the sum is below p before and after. A cut word that is not below p counts as 0; where a block
-   of a row has one, `outside` is 1 for it, and else 0: the blocks of the first row, then those of the next. Returns
-   whether any has. p and mask are below half of what a word holds, so that a difference below 0 shows by its top bit. */
-#define PUT(word, minus)                                                      \
-    const unsigned top = 8 * sizeof(word) - 1;                                \
-    size_t blocks = (width + BLOCK - 1) / BLOCK;                              \
-    word all = 0;                                                             \
-    for (size_t at = 0; at < blocks; at++) {                                  \
-        size_t from = at * BLOCK;                                             \
-        size_t to = width - from > BLOCK ? from + BLOCK : width;              \
-        for (size_t row = 0; row < count; row++) {                            \
-            const word *words = rows + row * stride;                          \
-            word any = 0;                                                     \
-            for (size_t i = from; i < to; i++) {                              \
-                word cut = words[i] & mask;                                   \
-                word over = -((p - 1 - cut) >> top);                          \
-                any |= over;                                                  \
-                cut &= ~over;                                                 \
-                word next = minus ? sum[i] - cut : sum[i] + cut - p;          \
-                sum[i] = next + (p & -(next >> top));                         \
-            }                                                                 \
-            outside[row * blocks + at] = any & 1;                             \
-            all |= any;                                                       \
-        }                                                                     \
-    }                                                                         \
-    return all & 1;
+#define NAME add_32
+#define WORD uint32_t
+#define MINUS 0
+#include "put.h"
 
-#define LOOP(name, word, minus)                                                                                  \
-    FOR_ANY_CPU int name(word *restrict sum, const word *restrict rows, uint8_t *restrict outside, size_t count, \
-                         size_t stride, size_t width, word mask, word p) {                                       \
-        PUT(word, minus)                                                                                         \
-    }
+#define NAME subtract_32
+#define WORD uint32_t
+#define MINUS 1
+#include "put.h"
 
-LOOP(add_32, uint32_t, 0)
-LOOP(subtract_32, uint32_t, 1)
-LOOP(add_64, uint64_t, 0)
-LOOP(subtract_64, uint64_t, 1)
+#define NAME add_64
+#define WORD uint64_t
+#define MINUS 0
+#include "put.h"
+
+#define NAME subtract_64
+#define WORD uint64_t
+#define MINUS 1
+#include "put.h"
 
 /* Writes `bits` bits of each of `count` elements, lowest bit first, one behind the other: ceil(count * bits / 8) bytes.
    The last byte is filled up with zero bits. Elements have at most `bits` bits, 1..32. */

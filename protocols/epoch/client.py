@@ -15,6 +15,7 @@ from mpc.keys import AgreementKey, AgreementSecret, BadSignature, KeyRefused, Si
 from mpc.prg import SEED_BYTES, Seed
 from mpc.randomness import Randomness
 from protocols import masking
+from protocols.channels import opening
 from protocols.epoch import bindings, dealing, snapshots
 from protocols.epoch.epochs import ClientEpoch
 from protocols.epoch.messages import AdvertiseKeys, Message, Roster, RoundStart, ShareKeys, single_keys
@@ -260,7 +261,7 @@ class Client:
         bundles = dealing.seal_all(by_party, channels, me, epoch)
         signature = bindings.sign_shares(self._identity, epoch, me, dealt.commitments, bundles)
         own_shares = dealing.own_self_shares(by_party[me])
-        after = AwaitingShares(params, threshold, epoch, u1, channels, state.root, own_shares)
+        after = AwaitingShares(params, threshold, epoch, u1, opening(channels), state.root, own_shares)
         self._enter(after, bindings.set_up_name(params, state.own))
         return ShareKeys(dealt.commitments, signature, bundles)
 

@@ -8,7 +8,7 @@ import numpy as np
 from mpc import shamir
 from mpc.field import M31, FieldError
 from mpc.hashing import kdf
-from mpc.keys import ChannelKey
+from mpc.keys import Channel
 from mpc.prg import Seed
 from mpc.randomness import SeededRandomness
 from mpc.sealing import SealBroken, open_sealed, seal
@@ -61,13 +61,10 @@ def deal(
 
 
 def seal_all(
-    dealt: Mapping[PartyId, bytes], channels: Mapping[PartyId, ChannelKey], me: PartyId, epoch: bytes
+    dealt: Mapping[PartyId, bytes], channels: Mapping[PartyId, Channel], me: PartyId, epoch: bytes
 ) -> dict[PartyId, bytes]:
     """One bundle for each peer, for all rounds."""
-    return {
-        peer: seal(secagg.sealing_key(channels[peer], epoch, me, peer), dealt[peer], epoch, me, peer)
-        for peer in channels
-    }
+    return {peer: seal(channel.sending, dealt[peer], epoch, me, peer) for peer, channel in channels.items()}
 
 
 def open_all(
@@ -80,9 +77,8 @@ def open_all(
     opened: dict[PartyId, bytes] = {}
     broken: list[PartyId] = []
     for dealer in sorted(bundles):
-        key = secagg.sealing_key(state.channels[dealer], state.epoch, dealer, me)
         try:
-            opened[dealer] = open_sealed(key, bundles[dealer], state.epoch, dealer, me)
+            opened[dealer] = open_sealed(state.opening[dealer], bundles[dealer], state.epoch, dealer, me)
             _check_shares(opened[dealer], state.params.rounds_per_epoch)
         except (SealBroken, FieldError):
             broken.append(dealer)

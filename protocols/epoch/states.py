@@ -56,7 +56,7 @@ class AwaitingShares:
     threshold: int
     epoch: Digest  # D_E
     u1: Mapping[PartyId, AdvertiseKeys]
-    channels: Mapping[PartyId, ChannelKey]
+    opening: Mapping[PartyId, ChannelKey]
     root: Seed
     own_shares: bytes = field(repr=False)  # ours of our own self secrets, in the order of the rounds
 

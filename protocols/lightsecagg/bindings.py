@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from mpc.hashing import digest, kdf
-from mpc.keys import AgreementKey, AgreementSecret, ChannelKey, agree_channel
+from mpc.keys import AgreementSecret, Channel
 from mpc.prg import Seed
+from protocols import channels
 from protocols.errors import PartyId
 from protocols.evidence import Statement
 from protocols.lightsecagg.messages import AdvertiseKey
@@ -51,16 +52,9 @@ def noise_seed(session: bytes, owner: PartyId, deal_secret: Seed) -> Seed:
     return Seed(kdf(deal_secret.raw, NOISE_LABEL, session, owner))
 
 
-def channel(session: bytes, me: PartyId, mine: AgreementSecret, peer: AdvertiseKey) -> ChannelKey:
-    """The key of a pair of parties, from which the key of each direction comes."""
-    low, high = sorted((me, peer.client))
-    key = AgreementKey(peer.channel_key)
-    return agree_channel(mine, key, purpose="lightsecagg channel", context=(session, low, high))
-
-
-def sealing_key(pair: ChannelKey, session: bytes, sender: PartyId, recipient: PartyId) -> ChannelKey:
-    """The key of the one piece from sender to recipient: one message a key (PROTOCOLS rule 9)."""
-    return ChannelKey(kdf(pair.raw, "lightsecagg piece", session, sender, recipient))
+def channel(session: bytes, me: PartyId, mine: AgreementSecret, peer: AdvertiseKey) -> Channel:
+    """The keys of the two pieces between a pair of parties."""
+    return channels.channel("lightsecagg channel", session, me, mine, peer.client, peer.channel_key)
 
 
 def hash_piece(sealed: bytes) -> bytes:

@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from mpc.field import FieldError
-from mpc.keys import AgreementKey, AgreementSecret, BadSignature, ChannelKey, KeyRefused
+from mpc.keys import AgreementKey, AgreementSecret, BadSignature, KeyRefused
 from mpc.prg import SEED_BYTES, Seed
 from mpc.sealing import SEAL_OVERHEAD, SealBroken, open_sealed, seal
+from protocols.channels import opening
 from protocols.contributor import HearsServer
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
 from protocols.evidence import Statement
@@ -125,17 +126,14 @@ class Client(HearsServer):
         places = {entry.client: place for place, entry in enumerate(roster.entries)}
         own_piece = params.spec.field.pack(rows[places[me]])
         pieces = [
-            Piece(peer, self._seal(channel, session, peer, params.spec.field.pack(rows[places[peer]])))
+            Piece(peer, seal(channel.sending, params.spec.field.pack(rows[places[peer]]), session, me, peer))
             for peer, channel in channels.items()
         ]
         hashes = {piece.recipient: bindings.hash_piece(piece.sealed) for piece in pieces}
         dealt = Dealt(hashes, self._sign(bindings.dealt(session, me, hashes)))
         u1 = frozenset(places)
-        after = AwaitingDealers(params, agreed, session, u1, channels, mask_seed, own_piece, {})
+        after = AwaitingDealers(params, agreed, session, u1, opening(channels), mask_seed, own_piece, {})
         return after, [*pieces, dealt]
-
-    def _seal(self, channel: ChannelKey, session: bytes, peer: PartyId, piece: bytes) -> bytes:
-        return seal(bindings.sealing_key(channel, session, self._me, peer), piece, session, self._me, peer)
 
     def _check_roster(self, state: AwaitingRoster, roster: Roster) -> Numbers:
         """The numbers for this U1. Raises PeerMisbehaved on any entry that does not belong."""
@@ -158,7 +156,7 @@ class Client(HearsServer):
     def _keep_piece(self, state: AwaitingDealers, message: Relayed) -> State:
         """It is opened once we know that its dealer is in U2."""
         dealer, spec = message.dealer, state.params.spec
-        if dealer not in state.channels or dealer in state.sealed:
+        if dealer not in state.opening or dealer in state.sealed:
             raise _misbehaved(DropReason.UNEXPECTED, f"a piece of party {dealer}, of which we wait for none")
         if len(message.sealed) != spec.field.packed_size(state.numbers.piece_length(spec)) + SEAL_OVERHEAD:
             raise _misbehaved(DropReason.BAD_LENGTH, f"a piece of party {dealer} of another length")
@@ -204,8 +202,7 @@ class Client(HearsServer):
     def _open(self, state: AwaitingDealers, dealer: PartyId) -> bytes:
         """Raises SealBroken, FieldError where it is no vector, KeyError where it never came."""
         spec, session = state.params.spec, state.session
-        key = bindings.sealing_key(state.channels[dealer], session, dealer, self._me)
-        piece = open_sealed(key, state.sealed[dealer], session, dealer, self._me)
+        piece = open_sealed(state.opening[dealer], state.sealed[dealer], session, dealer, self._me)
         spec.field.unpack(piece, state.numbers.piece_length(spec))
         return piece
 

@@ -38,14 +38,14 @@ class AwaitingRoster:
 
 @dataclass(frozen=True, slots=True)
 class AwaitingDealers:
-    """Dealt: our mask lies with our peers, in pieces. The channel secret has become one key a peer and is gone."""
+    """Dealt: our mask lies with our peers, in pieces. One key a peer is left, for what it sends us."""
 
     round: ClassVar[Round] = Round.SHARE
     params: SessionParams
     numbers: Numbers
     session: Digest  # D
     u1: PartySet
-    channels: Mapping[PartyId, ChannelKey]
+    opening: Mapping[PartyId, ChannelKey]
     mask_seed: Seed
     own_piece: bytes = field(repr=False)
     sealed: Mapping[PartyId, bytes] = field(repr=False)  # by dealer, as they come in

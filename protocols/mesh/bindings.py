@@ -10,8 +10,9 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from mpc.hashing import Part, digest
-from mpc.keys import AgreementKey, AgreementSecret, ChannelKey, SigningKey, VerifyKey, agree_channel
+from mpc.keys import AgreementSecret, Channel, SigningKey, VerifyKey
 from mpc.prg import Seed
+from protocols import channels
 from protocols.errors import PartyId
 from protocols.evidence import Statement
 from protocols.mesh.messages import (
@@ -63,10 +64,9 @@ def seed_commitment(session: bytes, dealer: PartyId, holder: PartyId, seed: Seed
     return digest("mesh", session, dealer, holder, seed.raw)
 
 
-def channel(session: bytes, me: PartyId, mine: AgreementSecret, peer: Hello) -> ChannelKey:
-    """The key of a pair of peers, from which the key of each direction comes."""
-    low, high = sorted((me, peer.party))
-    return agree_channel(mine, AgreementKey(peer.channel_key), purpose="mesh channel", context=(session, low, high))
+def channel(session: bytes, me: PartyId, mine: AgreementSecret, peer: Hello) -> Channel:
+    """The keys of the two bundles between a pair of peers."""
+    return channels.channel("mesh channel", session, me, mine, peer.party, peer.channel_key)
 
 
 def hash_bytes(raw: bytes) -> bytes:

@@ -20,7 +20,6 @@ from protocols.errors import PartyId
 from protocols.mesh import bindings
 from protocols.mesh.messages import Share
 from protocols.rebuilding import NothingFits, rebuild
-from protocols.secagg.bindings import sealing_key
 from protocols.secagg.shares import SHARE_BYTES, pack_shares, unpack_shares
 
 COMMITMENT_BYTES = 32
@@ -59,16 +58,14 @@ def deal(deal_secret: Seed, session: bytes, dealer: PartyId, u1: Sequence[PartyI
     return Dealt(seeds, bundles)
 
 
-def seal_bundle(pair: ChannelKey, session: bytes, dealer: PartyId, holder: PartyId, bundle: Bundle) -> bytes:
-    key = sealing_key(pair, session, dealer, holder)
+def seal_bundle(key: ChannelKey, session: bytes, dealer: PartyId, holder: PartyId, bundle: Bundle) -> bytes:
     return seal(key, bundle.seed.raw + bundle.shares, session, dealer, holder)
 
 
 def open_bundle(
-    pair: ChannelKey, session: bytes, dealer: PartyId, holder: PartyId, u1: Sequence[PartyId], share: Share
+    key: ChannelKey, session: bytes, dealer: PartyId, holder: PartyId, u1: Sequence[PartyId], share: Share
 ) -> Bundle:
     """Raises BadBundle unless it opens, has a share of every seed, and its seed is the one committed to."""
-    key = sealing_key(pair, session, dealer, holder)
     try:
         plain = open_sealed(key, share.sealed, session, dealer, holder)
     except SealBroken as exc:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from mpc.keys import AgreementKey, AgreementSecret, KeyRefused
 from mpc.prg import SEED_BYTES, Seed
 from mpc.randomness import Randomness
+from protocols.channels import opening
 from protocols.errors import SERVER, DropReason, PartyId, PeerMisbehaved
 from protocols.machine import Envelope
 from protocols.mesh import bindings
@@ -135,11 +136,13 @@ def share(view: View, state: AwaitingRoster, roster: Roster) -> tuple[AwaitingHo
     }
     signed = view.sign(Share(session, dealt.bundles[me].commitments, b"", b""))
     envelopes = [
-        Envelope((peer,), replace(signed, sealed=seal_bundle(channels[peer], session, me, peer, dealt.bundles[peer])))
+        Envelope(
+            (peer,), replace(signed, sealed=seal_bundle(channels[peer].sending, session, me, peer, dealt.bundles[peer]))
+        )
         for peer in sorted(view.left(channels))
     ]
     own = {me: dealt.bundles[me]}
-    return AwaitingHolders(roster, threshold, session, channels, dealt.seeds, own, {}, ()), envelopes
+    return AwaitingHolders(roster, threshold, session, opening(channels), dealt.seeds, own, {}, ()), envelopes
 
 
 def take_share(view: View, state: AwaitingHolders, sender: PartyId, message: Share) -> AwaitingHolders:
@@ -148,7 +151,7 @@ def take_share(view: View, state: AwaitingHolders, sender: PartyId, message: Sha
         return once(state, known.commitments == message.commitments, sender, "other commitments than before")
     view.require_signed(sender, message, sender=sender)
     try:
-        bundle = open_bundle(state.channels[sender], state.session, sender, view.me, members(state.roster), message)
+        bundle = open_bundle(state.opening[sender], state.session, sender, view.me, members(state.roster), message)
     except BadBundle as exc:
         raise PeerMisbehaved(sender, DropReason.BAD_BUNDLE, str(exc)) from exc
     return replace(state, bundles={**state.bundles, sender: bundle})

@@ -56,13 +56,13 @@ class AwaitingRoster:
 
 @dataclass(frozen=True, slots=True)
 class AwaitingHolders:
-    """Dealt: our row of seeds lies with our peers. The channel secret has become one key a peer and is gone."""
+    """Dealt: our row of seeds lies with our peers. One key a peer is left, for what it sends us."""
 
     order: ClassVar[int] = 2
     roster: Roster
     threshold: int
     session: Digest  # D
-    channels: Mapping[PartyId, ChannelKey]
+    opening: Mapping[PartyId, ChannelKey]
     row: Mapping[PartyId, Seed]  # our seeds, by holder
     bundles: Mapping[PartyId, Bundle]  # by dealer, ours too
     reports: Mapping[PartyId, Ready]  # ours too, once it has left

@@ -13,13 +13,13 @@ from mpc.keys import (
     AgreementKey,
     AgreementSecret,
     BadSignature,
-    ChannelKey,
+    Channel,
     SigningKey,
     VerifyKey,
-    agree_channel,
     agree_seed,
 )
 from mpc.prg import Seed
+from protocols import channels
 from protocols.errors import PartyId
 from protocols.evidence import Statement
 from protocols.messages import AdvertiseKeys, Confirm, DeliverShares, Result, Roster, Round, Survivors
@@ -57,15 +57,9 @@ def self_commitment(session: bytes, owner: PartyId, self_secret: bytes) -> bytes
     return digest("b", session, owner, self_secret)
 
 
-def channel(session: bytes, me: PartyId, mine: AgreementSecret, peer: AdvertiseKeys) -> ChannelKey:
-    """The key of a pair of parties, from which the key of each direction comes."""
-    low, high = sorted((me, peer.client))
-    return agree_channel(mine, AgreementKey(peer.channel_key), purpose="channel", context=(session, low, high))
-
-
-def sealing_key(pair: ChannelKey, session: bytes, sender: PartyId, recipient: PartyId) -> ChannelKey:
-    """The key of the one bundle from sender to recipient: one message a key (PROTOCOLS rule 9)."""
-    return ChannelKey(kdf(pair.raw, "bundle", session, sender, recipient))
+def channel(session: bytes, me: PartyId, mine: AgreementSecret, peer: AdvertiseKeys) -> Channel:
+    """The keys of the two bundles between a pair of parties."""
+    return channels.channel("channel", session, me, mine, peer.client, peer.channel_key)
 
 
 def leaf_seed(

@@ -15,6 +15,7 @@ from mpc.keys import AgreementKey, AgreementSecret, BadSignature, KeyRefused, Si
 from mpc.prg import SEED_BYTES, Seed
 from mpc.randomness import Randomness
 from protocols import masking
+from protocols.channels import opening
 from protocols.contributor import HearsServer
 from protocols.errors import SERVER, AbortReason, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
 from protocols.evidence import Statement
@@ -180,7 +181,7 @@ class Client(HearsServer):
         answer = self._shared_keys(params, session, self_secret, dealt, bundles)
         own_share = dealt[me][:SHARE_BYTES] if me in dealt else NO_SHARE  # of our mask secret we keep no share
         after = AwaitingShares(
-            params, threshold, session, u1, channels, state.mask_secret, self_secret, own_share, neighbours
+            params, threshold, session, u1, opening(channels), state.mask_secret, self_secret, own_share, neighbours
         )  # fmt: skip
         return after, answer
 

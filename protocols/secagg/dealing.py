@@ -9,13 +9,12 @@ import numpy as np
 from mpc import shamir
 from mpc.field import M31
 from mpc.hashing import kdf
-from mpc.keys import AgreementSecret, ChannelKey
+from mpc.keys import AgreementSecret, Channel
 from mpc.prg import Seed
 from mpc.randomness import SeededRandomness
 from mpc.sealing import SealBroken, open_sealed, seal
 from protocols.errors import SERVER, DropReason, PartyId, PeerMisbehaved
 from protocols.messages import DeliverShares
-from protocols.secagg import bindings
 from protocols.secagg.shares import pack_share, pack_shares, split_bundles
 from protocols.secagg.states import AwaitingShares
 
@@ -42,14 +41,10 @@ def deal(
 
 
 def seal_bundles(
-    dealt: Mapping[PartyId, bytes], channels: Mapping[PartyId, ChannelKey], session: bytes, me: PartyId
+    dealt: Mapping[PartyId, bytes], channels: Mapping[PartyId, Channel], session: bytes, me: PartyId
 ) -> dict[PartyId, bytes]:
     """What each holder but the dealer itself gets."""
-    return {
-        peer: seal(bindings.sealing_key(channels[peer], session, me, peer), both, session, me, peer)
-        for peer, both in dealt.items()
-        if peer != me
-    }
+    return {peer: seal(channels[peer].sending, both, session, me, peer) for peer, both in dealt.items() if peer != me}
 
 
 def open_bundles(
@@ -64,9 +59,8 @@ def open_bundles(
         raise PeerMisbehaved(SERVER, DropReason.WRONG_SET, "bundles of others than U2")
     plain: dict[PartyId, bytes] = {}
     for dealer in sorted(dealers):
-        key = bindings.sealing_key(state.channels[dealer], state.session, dealer, me)
         with suppress(SealBroken):
-            plain[dealer] = open_sealed(key, message.bundles[dealer], state.session, dealer, me)
+            plain[dealer] = open_sealed(state.opening[dealer], message.bundles[dealer], state.session, dealer, me)
     opened = split_bundles(plain)
     broken = sorted(dealers - opened.keys())
     if broken and len(broken) == len(dealers):

@@ -43,14 +43,14 @@ class AwaitingRoster:
 
 @dataclass(frozen=True, slots=True)
 class AwaitingShares:
-    """Shared: our secrets lie with our peers, sealed. The channel secret has become one key a peer and is gone."""
+    """Shared: our secrets lie with our peers, sealed. One key a peer is left, for what it sends us."""
 
     round: ClassVar[Round] = Round.SHARE
     params: SessionParams
     threshold: int
     session: Digest  # D
     u1: Mapping[PartyId, AdvertiseKeys]
-    channels: Mapping[PartyId, ChannelKey]
+    opening: Mapping[PartyId, ChannelKey]
     mask_secret: AgreementSecret
     self_secret: Share = field(repr=False)  # b
     own_self_share: OwnShare = field(repr=False)

@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 from Crypto.Signature import eddsa
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from mpc import keys
-from mpc.hashing import digest
+from mpc.hashing import digest, kdf
 from mpc.keys import (
     AgreementKey,
     AgreementSecret,
@@ -14,6 +14,7 @@ from mpc.keys import (
     KeyRefused,
     SigningKey,
     VerifyKey,
+    agree_both_ways,
     agree_channel,
     agree_seed,
     good_signatures_remembered,
@@ -53,6 +54,18 @@ def test_both_sides_of_a_pair_agree_on_seed_and_channel(rand):
     assert agree_channel(a, b.public, purpose="seal", context=context) == agree_channel(
         b, a.public, purpose="seal", context=context
     )
+
+
+def test_a_pair_has_one_sealing_key_each_way(rand):
+    a, b = AgreementSecret.generate(rand), AgreementSecret.generate(rand)
+    of_a = agree_both_ways(a, b.public, purpose="seal", context=(b"digest", 3, 7), first=True)
+    of_b = agree_both_ways(b, a.public, purpose="seal", context=(b"digest", 3, 7), first=False)
+    assert (of_a.sending, of_a.receiving) == (of_b.receiving, of_b.sending)
+    agreed = a._key.exchange(X25519PublicKey.from_public_bytes(b.public.raw))
+    assert of_a.sending.raw + of_a.receiving.raw == kdf(agreed, "seal", b"digest", 3, 7, length=64)
+    one_way = agree_channel(a, b.public, purpose="seal", context=(b"digest", 3, 7))
+    assert len({of_a.sending.raw, of_a.receiving.raw, one_way.raw}) == 3
+    assert of_a.sending.raw.hex() not in repr(of_a)
 
 
 def test_purpose_context_and_peer_each_give_another_key(rand):

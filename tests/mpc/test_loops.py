@@ -17,7 +17,7 @@ from mpc.field import M31, M61, FieldVector, PrimeField
 from mpc.prg import Seed
 from mpc.randomness import SeededRandomness
 
-FIELDS = [PrimeField(p) for p in (2, 3, 5, 65537, 2**26 - 5, 2**31 - 1)] + [M61]
+FIELDS = [PrimeField(p) for p in (2, 3, 5, 65537, 2**26 - 5, 2**30 - 35, 2**30 + 3, 2**31 - 1)] + [M61]
 BLOCK = 4096
 
 compiled = pytest.mark.skipif(not loops.available, reason="no compiler was at hand when the package was installed")
@@ -79,7 +79,7 @@ def odd(array: np.ndarray) -> np.ndarray:
 @compiled
 @given(
     st.sampled_from(FIELDS),
-    st.integers(0, 5),
+    st.integers(0, 7),
     st.one_of(st.integers(0, 40), st.integers(BLOCK - 2, BLOCK + 40), st.just(2 * BLOCK + 1)),
     st.integers(0, 9),
     st.integers(0, 9),
@@ -107,14 +107,16 @@ def test_a_put_is_that_of_integers_and_writes_nothing_beside_its_part(
 
 @compiled
 @pytest.mark.parametrize("place", [0, 1, 31, BLOCK - 1, BLOCK, BLOCK + 12])
-def test_one_word_that_is_not_below_the_modulus_is_seen_wherever_it_is(place: int):
+@pytest.mark.parametrize("outside", range(4))
+@pytest.mark.parametrize("field", [PrimeField(2**30 - 35), M31], ids=str)
+def test_one_word_that_is_not_below_the_modulus_is_seen_wherever_it_is(field: PrimeField, outside: int, place: int):
     width = BLOCK + 13
-    vector, buffer = M31.zeros(width), M31.zeros(3 * width)
-    total = loops.Total(vector, buffer, mask=int(M31.mask), modulus=M31.modulus)
-    assert not total.put(slice(0, width), 3, apart=width, lead=0, minus=False)
-    buffer[width + place] = 2**32 - 1
-    ((row, stretch),) = total.put(slice(0, width), 3, apart=width, lead=0, minus=True)
-    assert row == 1
+    vector, buffer = field.zeros(width), field.zeros(4 * width)
+    total = loops.Total(vector, buffer, mask=int(field.mask), modulus=field.modulus)
+    assert not total.put(slice(0, width), 4, apart=width, lead=0, minus=False)
+    buffer[outside * width + place] = 2**32 - 1
+    ((row, stretch),) = total.put(slice(0, width), 4, apart=width, lead=0, minus=True)
+    assert row == outside
     assert stretch.start <= place < stretch.stop
     assert not vector.any()
 

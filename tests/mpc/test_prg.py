@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,7 +12,7 @@ from mpc.field import M31, M61, FieldError, PrimeField
 from mpc.hashing import kdf
 from mpc.prg import Seed, accumulate, expand
 from mpc.randomness import SeededRandomness
-from mpc.spreading import spreading
+from mpc.spreading import Task, spreading
 
 pytestmark = pytest.mark.usefixtures("either_way")
 
@@ -147,14 +148,27 @@ def test_a_sum_of_few_seeds_takes_the_same_ways_as_one_of_many(bits: int, count:
     check_accumulate(PrimeField.with_bits(bits), count, 0, length=9000, start=2)
 
 
+@pytest.mark.parametrize("cores", [2, 3])
+@pytest.mark.parametrize(
+    ("length", "plus", "minus"), [(2**18 + 5, 3, 2), (2**17, 3, 2), (2**12, 100, 200), (2**17, 0, 5)]
+)
 @pytest.mark.parametrize("field", [M31, JUST_ABOVE_2_31, PrimeField.with_bits(26)], ids=str)
-def test_any_number_of_cores_makes_the_same_sum(field: PrimeField):
-    alone = field.zeros(2 * 2**15 + 5)
-    shared = alone.copy()
-    accumulate(alone, field, "mask", plus=seeds(3), minus=seeds(2, b"minus"), start=3)
-    with ThreadPoolExecutor(2) as pool, spreading(lambda tasks: list(pool.map(lambda task: task(), tasks)), cores=2):
-        accumulate(shared, field, "mask", plus=seeds(3), minus=seeds(2, b"minus"), start=3)
-    assert np.array_equal(alone, shared)
+def test_any_number_of_cores_makes_the_same_sum(
+    field: PrimeField, length: int, plus: int, minus: int, cores: int
+) -> None:
+    """A long vector is shared by slices, of a short one each core takes some seeds."""
+    alone = field.uniform(length, SeededRandomness(b"acc"))
+    shared, shares = alone.copy(), []
+    accumulate(alone, field, "mask", plus=seeds(plus), minus=seeds(minus, b"minus"), start=3)
+
+    def run(tasks: Sequence[Task]) -> None:
+        shares.append(len(tasks))
+        list(pool.map(lambda task: task(), tasks))
+
+    with ThreadPoolExecutor(cores) as pool, spreading(run, cores=cores):
+        accumulate(shared, field, "mask", plus=seeds(plus), minus=seeds(minus, b"minus"), start=3)
+    assert np.array_equal(field.check(shared), alone)
+    assert shares in ([2], [3])
 
 
 def check_accumulate(field: PrimeField, plus: int, minus: int, *, length: int, start: int) -> None:

@@ -20,7 +20,6 @@ from protocols.epoch.states import AwaitingInvitation, AwaitingRoster, AwaitingS
 from protocols.errors import SERVER, AbortReason, DropReason, PartyId, PeerMisbehaved
 from protocols.machine import Aborted
 from protocols.messages import Abort, Invitation, MaskedInput, Round
-from protocols.secagg import bindings as secagg
 from protocols.session import Variant
 
 Make = Callable[[Recorded], Any]
@@ -355,8 +354,9 @@ def test_a_bundle_that_opens_to_something_else_names_its_dealer_too(plain: bytes
     rec = recorded()
     client, dealer = rec.client(1, AwaitingShares), PartyId(3)
     state: Any = client._now
-    key = secagg.sealing_key(state.channels[dealer], state.epoch, dealer, ME)
-    bundles = dict(rec.heard[1, RoundStart].bundles) | {dealer: seal(key, plain, state.epoch, dealer, ME)}
+    bundles = dict(rec.heard[1, RoundStart].bundles) | {
+        dealer: seal(state.opening[dealer], plain, state.epoch, dealer, ME)
+    }
     (answer,) = client.receive(SERVER, rec.start(1, bundles=bundles))
     assert answer.message == Abort(AbortReason.REFUSED, dealer)
 

@@ -369,7 +369,7 @@ def broken(rec: Recorded) -> Relayed | None:
 def out_of_the_field(rec: Recorded) -> Relayed | None:
     """Sealed as party 3 would, but with an element that is p itself."""
     state = rec.dealing()
-    key = bindings.sealing_key(state.channels[THREE], state.session, THREE, ME)
+    key = state.opening[THREE]
     return Relayed(THREE, seal(key, b"\xff" * len(state.own_piece), state.session, THREE, ME))
 
 

@@ -196,7 +196,7 @@ def test_what_a_state_does_not_need_is_not_in_its_snapshot() -> None:
     rec = recorded()
     field, state = rec.room.field, rec.dealing()
     secrets = {"input": field.pack(rec.room.inputs[ME]), "mask seed": state.mask_seed.raw, "own": state.own_piece}
-    channel = state.channels[PartyId(0)].raw
+    channel = state.opening[PartyId(0)].raw
     assert all(secret in rec.kept[AwaitingDealers][0] for secret in (*secrets.values(), channel))
     masked = rec.kept[AwaitingSurvivors][0]
     assert secrets["own"] in masked

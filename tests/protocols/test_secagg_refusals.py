@@ -437,7 +437,7 @@ def broken(rec: Recorded) -> bytes:
 def out_of_the_field(rec: Recorded) -> bytes:
     """Sealed as party 3 would, but with limbs that are p itself."""
     state = rec.state(AwaitingShares)
-    key = bindings.sealing_key(state.channels[PartyId(3)], state.session, PartyId(3), ME)
+    key = state.opening[PartyId(3)]
     return seal(key, bytes([255] * 70), state.session, PartyId(3), ME)
 
 

@@ -10,7 +10,7 @@ and what did not fit is kept as a dispute between dealer and holder. It is no ve
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from mpc import shamir
 from mpc.field import M31
 from mpc.sealing import open_sealed, seal
 from protocols.errors import SERVER, PartyId
-from protocols.machine import Finished
+from protocols.machine import Envelope, Finished
 from protocols.messages import CODEC, ShareKeys
 from protocols.secagg import Client, Dispute, bindings, snapshots
 from simulations.attacks.cast import Cast
@@ -77,7 +77,7 @@ def ours(seed: bytes) -> Run:
     dealer = room.client(scene.colluder)
     server = honest_server(room)
     clients = {party: room.client(party) for party in scene.honest}
-    liar = Bent(dealer, bending(ShareKeys, lambda true: _spoilt(room, dealer, true)))
+    liar = _Dealer(room, dealer)
     hold({SERVER: server, **clients, scene.colluder: liar}, CODEC, dishonest=(scene.colluder,))
     match server.outcome:
         case Finished(aggregate) if np.array_equal(aggregate.vector, room.plain_sum(scene.parties)):
@@ -90,16 +90,26 @@ def ours(seed: bytes) -> Run:
     return Run(Ending.EXACT, said)
 
 
-def _spoilt(room: Cast, dealer: Client, true: ShareKeys) -> ShareKeys:
-    """The holder's bundle opened again by its dealer, changed, sealed and signed as it should be."""
-    state = snapshots.CLIENT.load(dealer.snapshot()).state
-    me, session = room.parties[-1], state.session
-    key = bindings.sealing_key(state.channels[_HOLDER], session, me, _HOLDER)
-    shares = open_sealed(key, true.bundles[_HOLDER], session, me, _HOLDER)
-    bundles = {**true.bundles, _HOLDER: seal(key, _off_by_one(shares), session, me, _HOLDER)}
-    dealt = bindings.bundles_digest(bundles)
-    signature = bindings.sign_shares(room.identities[me], session, me, true.commitment, dealt)
-    return replace(true, bundles=bundles, signature=signature)
+class _Dealer(Bent):
+    """It opens the holder's bundle again, changes it, and seals and signs it as it should be."""
+
+    def __init__(self, room: Cast, client: Client) -> None:
+        super().__init__(client, bending(ShareKeys, self._spoilt))
+        self._room, self._before = room, client.snapshot()
+
+    def receive(self, sender: PartyId, message: Any) -> list[Envelope]:
+        self._before = self._machine.snapshot()  # a client keeps no key by which it seals
+        return super().receive(sender, message)
+
+    def _spoilt(self, true: ShareKeys) -> ShareKeys:
+        before, after = (snapshots.CLIENT.load(one).state for one in (self._before, self._machine.snapshot()))
+        me, session = self._room.parties[-1], after.session
+        key = bindings.channel(session, me, before.channel_secret, after.u1[_HOLDER]).sending
+        shares = open_sealed(key, true.bundles[_HOLDER], session, me, _HOLDER)
+        bundles = {**true.bundles, _HOLDER: seal(key, _off_by_one(shares), session, me, _HOLDER)}
+        dealt = bindings.bundles_digest(bundles)
+        signature = bindings.sign_shares(self._room.identities[me], session, me, true.commitment, dealt)
+        return replace(true, bundles=bundles, signature=signature)
 
 
 def _off_by_one(shares: bytes) -> bytes:
