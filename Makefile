@@ -43,7 +43,7 @@ load: .venv/dev.stamp  ## a thousand parties at one coordinator, then each attac
 	$(RELIABILITY) abuse --out docs/reliability.md
 
 # A stamp is written last: an environment whose making was interrupted does not count and is made again.
-.venv/demo.stamp: pyproject.toml constraints.txt setup.py mpc/native/loops.c
+.venv/demo.stamp: pyproject.toml constraints.txt setup.py mpc/native/loops.c mpc/native/put.h
 	$(PYTHON) -m venv --clear .venv
 	$(INSTALL) --editable .
 	touch $@

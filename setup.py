@@ -5,6 +5,7 @@ from setuptools import Extension, setup
 LOOPS = Extension(
     "mpc.native.loops",  # no module of Python's: a folder of its own keeps it from those who look for modules
     ["mpc/native/loops.c"],
+    depends=["mpc/native/put.h"],
     # vectors as far as that leaves every result as it is: no fused operations, no errno, no exceptions of floats
     extra_compile_args=["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"],
     libraries=["m"],

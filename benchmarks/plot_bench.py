@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from veilsum import cores
+from net import cores
 from veilsum.bench.figures import take
 from veilsum.bench.measuring import Scale
 from veilsum.bench.showing import Row, rows, show

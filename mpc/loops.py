@@ -17,16 +17,31 @@ import numpy.typing as npt
 
 Words = npt.NDArray[np.unsignedinteger[Any]]
 
-_FORM: Final = 1  # as in loops.c
+_FORM: Final = 2  # as in loops.c
 _AT, _SIZE, _BITS, _REAL = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_double
 _U32, _U64, _INT = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int
-_PUT = (_AT, _AT, _AT, _SIZE, _SIZE, _SIZE)
+
+
+class _Put(ctypes.Structure):
+    """What stays the same from call to call: converting it each time would cost as much as a short loop."""
+
+    _fields_ = [  # as ctypes reads it
+        ("sum", _AT),
+        ("rows", _AT),
+        ("outside", _AT),
+        ("apart", _SIZE),
+        ("width", _SIZE),
+        ("mask", _U64),
+        ("p", _U64),
+    ]
+
+
 _SIGNATURES: Final[Mapping[str, tuple[Any, ...]]] = {  # what each takes, then what it returns
     "block": (_INT,),
-    "add_32": (*_PUT, _U32, _U32, _INT),
-    "subtract_32": (*_PUT, _U32, _U32, _INT),
-    "add_64": (*_PUT, _U64, _U64, _INT),
-    "subtract_64": (*_PUT, _U64, _U64, _INT),
+    "add_32": (_AT, _SIZE, _INT),
+    "subtract_32": (_AT, _SIZE, _INT),
+    "add_64": (_AT, _SIZE, _INT),
+    "subtract_64": (_AT, _SIZE, _INT),
     "pack_32": (_AT, _AT, _SIZE, _BITS, None),
     "unpack_32": (_AT, _AT, _SIZE, _SIZE, _BITS, _U32, _INT),
     "round_32": (_AT, _AT, _AT, _SIZE, _REAL, _REAL, _REAL, _REAL, _REAL, _U32, _SIZE),
@@ -139,22 +154,55 @@ class Total:
         self._length, self._room = len(total), len(buffer)
         self._mask, self._modulus = mask, modulus
 
-    def put(self, part: slice, rows: int, *, apart: int, lead: int, minus: bool) -> Sequence[tuple[int, slice]]:
-        """Add so many rows, cut to the mask, to a part of the total; or subtract them.
+    def stretch(self, part: slice, rows: int, *, apart: int, lead: int) -> "Stretch":
+        """A part of the total, for up to so many rows at a time.
 
-        apart: words from the begin of one row to that of the next. lead: words of a row before those of the part. A cut
-        word that is not below the modulus counts as 0: returned are the row, and the stretch of the part, of each block
-        in which there is one. Raises ValueError for what lies outside the total or the buffer.
+        apart: words from the begin of one row to that of the next. lead: words of a row before those of the part.
+        Raises ValueError for what lies outside the total or the buffer.
         """
         width = part.stop - part.start
         fits = 0 <= part.start <= part.stop <= self._length and min(rows, lead) >= 0
         if not (fits and lead + width <= apart and rows * apart <= self._room):
             raise ValueError("the part is not one of the total, or the rows do not lie in the buffer")
-        blocks = -(-width // _block)
-        outside = (ctypes.c_char * (rows * blocks))()
-        total, words = self._at + part.start * self._size, self._rows_at + lead * self._size
+        return Stretch(self, part, rows, apart, lead)
+
+
+class Stretch:
+    """A part of a total, to which rows are added."""
+
+    __slots__ = ("_add", "_at", "_blocks", "_kept", "_most", "_outside", "_put", "_subtract")
+
+    def __init__(self, total: Total, part: slice, rows: int, apart: int, lead: int) -> None:
+        width = part.stop - part.start
+        self._kept, self._most = total, rows
+        self._add, self._subtract = total._add, total._subtract
+        self._blocks = -(-width // _block)
+        self._outside = (ctypes.c_char * (rows * self._blocks))()
+        self._put = _Put(
+            total._at + part.start * total._size,
+            total._rows_at + lead * total._size,
+            ctypes.addressof(self._outside),
+            apart,
+            width,
+            total._mask,
+            total._modulus,
+        )
+        self._at = ctypes.addressof(self._put)
+
+    def put(self, rows: int, *, minus: bool) -> Sequence[tuple[int, slice]]:
+        """Add so many rows, cut to the mask, to the part; or subtract them.
+
+        A cut word that is not below the modulus counts as 0: returned are the row, and the stretch of the part, of each
+        block in which there is one. Raises ValueError for more rows than it was made for.
+        """
+        if not 0 <= rows <= self._most:
+            raise ValueError(f"{rows} rows, where there is room for {self._most}")
         loop = self._subtract if minus else self._add
-        if not loop(total, words, outside, rows, apart, width, self._mask, self._modulus):
+        if not loop(self._at, rows):
             return ()
-        found = (divmod(place, blocks) for place, one in enumerate(outside.raw) if one)
+        found = (
+            divmod(place, self._blocks)
+            for place, one in enumerate(self._outside.raw[: rows * self._blocks])
+            if one != 0
+        )
         return [(row, slice(block * _block, (block + 1) * _block)) for row, block in found]

@@ -34,7 +34,7 @@ _WINDOW = 1 << 15  # blocks of a stream made at a time, 512 KiB: they stay in ca
 _BATCH = 1 << 16  # blocks whose counters are kept, 1 MiB
 _ROOM = 3 * _WINDOW  # blocks of several streams that are looked at together: three rows are added at once
 _ONE_BY_ONE = ECB()
-_LONG = 1 << 20  # bytes of a vector that cores share by slices; of a shorter one each core takes some of the seeds
+_LONG = 1 << 23  # bytes of a vector that cores share by slices; of a shorter one each core takes some of the seeds
 _SMALLEST_SLICE = 1 << 15  # elements: below it a second core saves nothing
 _SMALLEST_SHARE = 1 << 20  # bytes of keystream, for the same reason
 
@@ -97,7 +97,8 @@ def accumulate(
 
     acc: elements `start`.. of a vector over the field. The result is that of `expand` and then `add` or `sub`, seed by
     seed; but no mask is ever there as a whole, and one core makes nothing of the vector's length.
-    Raises FieldError when `acc` is no vector over the field, ValueError for a negative start.
+    Raises FieldError when `acc` is no vector over the field, ValueError for a negative start. Where it raises anything
+    else on its way, some of the masks are on.
     """
     if field.check(acc).ndim != 1 or start < 0:
         raise ValueError("one vector is wanted, and a start that is not negative")
@@ -105,7 +106,7 @@ def accumulate(
     count(streams=streams, stream_bytes=streams * acc.nbytes)
     if not streams or not len(acc):
         return
-    by = _by_slices if acc.nbytes >= _LONG else _by_seeds
+    by = _by_slices if streams == 1 or acc.nbytes >= _LONG else _by_seeds
     by(acc, field, label, plus, minus, start)
 
 
@@ -156,11 +157,13 @@ def _by_loop(acc: FieldVector, field: PrimeField, batches: "_Batches", start: in
     p = field.modulus
     total = loops.Total(acc, batches.buffer, mask=int(field.mask), modulus=p)
     for window in _windows(field, start, len(acc)):
-        for minus, streams, words in batches.words(window):
-            found = total.put(window.part, len(words), apart=words.shape[1], lead=window.lead, minus=minus)
-            for row, place in found:
+        width = window.blocks * _BLOCK // field.itemsize
+        stretch = total.stretch(window.part, batches.most, apart=width, lead=window.lead)
+        for minus, streams in batches.write(window):
+            for row, place in stretch.put(len(streams), minus=minus):
                 part, put = acc[window.part][place], field.sub if minus else field.add
-                outside = np.flatnonzero(words[row, window.elements][place] & field.mask >= p)  # these counted as 0
+                word = batches.words(len(streams), width)[row, window.elements][place] & field.mask
+                outside = np.flatnonzero(word >= p)  # these counted as 0
                 indices = outside + (start + window.part.start + place.start)
                 part[outside] = put(part[outside], streams[row].replacements(indices))
 
@@ -170,8 +173,10 @@ def _by_passes(acc: FieldVector, field: PrimeField, batches: "_Batches", start: 
     total = sum_of(field, batches.streams, batches.width)
     for window in _windows(field, start, len(acc)):
         part, first = acc[window.part], start + window.part.start - window.lead
-        total.begin(part, window.lead, window.blocks * _BLOCK // field.itemsize)
-        for minus, streams, words in batches.words(window):
+        width = window.blocks * _BLOCK // field.itemsize
+        total.begin(part, window.lead, width)
+        for minus, streams in batches.write(window):
+            words = batches.words(len(streams), width)
             np.bitwise_and(words, field.mask, out=words)
             if int(np.maximum.reduce(words, axis=None)) >= field.modulus:
                 _replace(words, streams, field.modulus, first)
@@ -291,17 +296,18 @@ def _purpose(label: str, use: str) -> bytes:
 class _Batches:
     """The words of some streams, a window at a time and some streams at a time, a row each.
 
-    streams: how many there are. width: words of the widest row. buffer: where all rows lie, one behind the other.
+    streams: how many there are, most: at a time. width: words of the widest row. buffer: where all rows lie, one behind
+    the other.
     """
 
-    __slots__ = ("_bytes", "_most", "_signed", "_size", "_slots", "buffer", "streams", "width")
+    __slots__ = ("_bytes", "_signed", "_size", "_slots", "buffer", "most", "streams", "width")
 
     def __init__(
         self, field: PrimeField, added: Sequence[_Keystream], taken: Sequence[_Keystream], nbytes: int
     ) -> None:
         """nbytes: of the slice that the windows are cut from."""
         blocks = min(nbytes // _BLOCK + 2, _WINDOW)  # it may begin inside a block
-        self._most = most = min(_ROOM // blocks, max(len(added), len(taken)))
+        self.most = most = min(_ROOM // blocks, max(len(added), len(taken)))
         self._signed = [
             (minus, streams[at : at + most])
             for minus, streams in ((False, added), (True, taken))
@@ -313,17 +319,19 @@ class _Batches:
         self.buffer = self._bytes[:-_BLOCK].view(field.dtype.newbyteorder("<"))
         self._slots = self._cut(self._size)
 
-    def words(self, window: _Window) -> Iterator[tuple[bool, Sequence[_Keystream], FieldVector]]:
-        """(minus, streams, their words in the blocks of a window): of each batch, until the next one. The words are
-        scratch: all bits of the keystream."""
+    def write(self, window: _Window) -> Iterator[tuple[bool, Sequence[_Keystream]]]:
+        """(minus, streams) of each batch; their words in the blocks of a window lie in the buffer until the next."""
         size, counters = window.blocks * _BLOCK, _counters.of(window)
         slots = self._slots if size == self._size else self._cut(size)
-        width = size // self.buffer.itemsize
-        for minus, streams in self._signed:
-            for stream, slot in zip(streams, slots, strict=False):
+        for batch in self._signed:
+            for stream, slot in zip(batch[1], slots, strict=False):
                 stream.write(counters, slot)
-            yield minus, streams, self.buffer[: len(streams) * width].reshape(-1, width)
+            yield batch
+
+    def words(self, rows: int, width: int) -> FieldVector:
+        """So many rows as they lie in the buffer: scratch, all bits of the keystream."""
+        return self.buffer[: rows * width].reshape(rows, width)
 
     def _cut(self, size: int) -> list[memoryview]:
         """Where each stream writes `size` bytes, and a block more that the next one writes over."""
-        return [self._bytes[at : at + size + _BLOCK].data for at in range(0, self._most * size, size)]
+        return [self._bytes[at : at + size + _BLOCK].data for at in range(0, self.most * size, size)]

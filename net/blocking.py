@@ -1,4 +1,7 @@
-"""Both processes as plain calls, for programs without an event loop of their own; a party also in its own thread."""
+"""Both processes as plain calls, for programs without an event loop of their own; a party also in its own thread.
+
+They mask and unmask on all cores that the process may use.
+"""
 
 import threading
 from collections.abc import Callable
@@ -7,6 +10,7 @@ from functools import partial
 
 import trio
 
+from net import cores
 from net.config import CoordinatorConfig, PartyConfig
 from net.coordinator import OnListening, run_coordinator
 from net.events import BeforeSend, OnEvent
@@ -19,7 +23,8 @@ def coordinate(
     config: CoordinatorConfig, workload: Workload, initial: bytes, *, on_report: OnReport, on_listening: OnListening
 ) -> None:
     """`run_coordinator`, to its end."""
-    trio.run(partial(run_coordinator, config, workload, initial, on_report=on_report, on_listening=on_listening))
+    with cores.threads(cores.available()):
+        trio.run(partial(run_coordinator, config, workload, initial, on_report=on_report, on_listening=on_listening))
 
 
 def take_part(
@@ -33,7 +38,8 @@ def take_part(
 ) -> None:
     """`run_party`, to its end."""
     hooks = partial(run_party, before_send=before_send, on_event=on_event, on_report=on_report)
-    trio.run(hooks, config, workload, initial)
+    with cores.threads(cores.available()):
+        trio.run(hooks, config, workload, initial)
 
 
 class PartyThread:
@@ -76,7 +82,8 @@ class PartyThread:
     def _run(self) -> None:
         error: Exception | None = None
         try:
-            trio.run(self._take_part)
+            with cores.threads(cores.available()):
+                trio.run(self._take_part)
         except Exception as exc:
             error = exc
         finally:

@@ -250,7 +250,8 @@ NOTHING_ANSWERED = Ledger()
 
 def _members(terms: Terms, u3: PartySet) -> bytes:
     """By identity: another consortium file may give a member another number. All keys are equally long."""
-    return digest("members", b"".join(sorted(terms.members[party].raw for party in u3)))
+    keys = map(terms.members.__getitem__, u3)
+    return digest("members", b"".join(sorted([key.raw for key in keys])))
 
 
 class Keeper(Protocol):

@@ -17,8 +17,8 @@ from mpc.randomness import Randomness
 from protocols.errors import SERVER, DropReason, LocalProtocolError, PartyId, PeerMisbehaved
 from protocols.wire import PartySet, Size, bitmap
 
-WIRE = "veilsum/1"
-TEST_WIRE = "veilsum-test/1"  # seeded sessions: their secrets are known, so they cannot talk to real ones
+WIRE = "veilsum/2"
+TEST_WIRE = "veilsum-test/2"  # seeded sessions: their secrets are known, so they cannot talk to real ones
 
 CANARY_BITS = 64
 SMALLEST_COHORT = 3

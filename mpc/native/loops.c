@@ -16,12 +16,21 @@
 #endif
 
 enum {
-    FORM = 1,    /* of all that follows, so that loops.py takes no library of another one */
+    FORM = 2,    /* of all that follows, so that loops.py takes no library of another one */
     BLOCK = 4096 /* words of a sum that stay in the first-level cache while all rows come by */
 };
 
 int form(void) { return FORM; }
 int block(void) { return BLOCK; }
+
+/* What stays the same from call to call of put.h's loops. */
+struct put {
+    void *sum;
+    const void *rows;
+    uint8_t *outside;
+    size_t apart, width;
+    uint64_t mask, p;
+};
 
 #define NAME add_32
 #define WORD uint32_t

@@ -1,7 +1,7 @@
 /* The loop NAME, for words of the type WORD: loops.c includes this once for each. MINUS: whether it takes off.
 
-   Adds `count` rows of `width` words, cut to `mask`, to `sum` mod p, or takes them off. The rows begin `stride` words
-   apart. Every word of the sum is below p before and after. A cut word that is not below p counts as 0; where a block
+   Adds `count` rows of `width` words, cut to `mask`, to `sum` mod p, or takes them off. The rows begin `apart` words
+   from each other. Every word of the sum is below p before and after. A cut word that is not below p counts as 0; where a block
    of a row has one, `outside` is 1 for it, and else 0: the blocks of the first row, then those of the next. Returns
    whether any has. p and mask are below half of what a word holds, so that a difference below 0 shows by its top bit.
 
@@ -13,15 +13,19 @@
 /* `next` less `multiple` of p where that is not below 0: where it is, it goes round and is the larger one. */
 #define LESS(next, multiple) ((WORD)(next - multiple * p) < next ? (WORD)(next - multiple * p) : next)
 
-FOR_ANY_CPU int NAME(WORD *restrict sum, const WORD *restrict rows, uint8_t *restrict outside, size_t count,
-                     size_t stride, size_t width, WORD mask, WORD p) {
+FOR_ANY_CPU int NAME(const struct put *put, size_t count) {
+    WORD *restrict sum = put->sum;
+    const WORD *restrict rows = put->rows;
+    uint8_t *restrict outside = put->outside;
+    const size_t apart = put->apart, width = put->width;
+    const WORD mask = (WORD)put->mask, p = (WORD)put->p;
     const size_t blocks = (width + BLOCK - 1) / BLOCK, by_three = p <= (WORD)-1 / 4 ? count - count % 3 : 0;
     WORD all = 0;
     for (size_t block = 0; block < blocks; block++, outside++) {
         const size_t from = block * BLOCK, to = width - from > BLOCK ? from + BLOCK : width;
         size_t row = 0;
         for (; row < by_three; row += 3) {
-            const WORD *a = rows + row * stride, *b = a + stride, *c = b + stride;
+            const WORD *a = rows + row * apart, *b = a + apart, *c = b + apart;
             WORD any_a = 0, any_b = 0, any_c = 0;
             for (size_t i = from; i < to; i++) {
                 WORD cut_a = a[i] & mask, cut_b = b[i] & mask, cut_c = c[i] & mask;
@@ -38,7 +42,7 @@ FOR_ANY_CPU int NAME(WORD *restrict sum, const WORD *restrict rows, uint8_t *res
             all |= any_a | any_b | any_c;
         }
         for (; row < count; row++) {
-            const WORD *a = rows + row * stride;
+            const WORD *a = rows + row * apart;
             WORD any = 0;
             for (size_t i = from; i < to; i++) {
                 WORD cut = a[i] & mask, over = OUTSIDE(cut);

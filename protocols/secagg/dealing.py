@@ -1,5 +1,6 @@
 """Shares on their way: dealt, sealed for each holder, opened by it. [CCS 2017, figure 4, rounds 1 and 2]"""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final
@@ -80,5 +81,5 @@ def held_shares(
 
 def points_of(u1: Iterable[PartyId], holders: Iterable[PartyId]) -> dict[PartyId, int]:
     """Each holder's Shamir point: 1 + its place in the roster, chosen by nobody."""
-    wanted = set(holders)
-    return {party: 1 + place for place, party in enumerate(sorted(u1)) if party in wanted}
+    order = sorted(u1)
+    return {party: 1 + bisect_left(order, party) for party in sorted(holders)}

@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,18 @@ def test_where_a_compiler_works_the_loops_are(tmp_path: Path):
     source.write_text("#include <math.h>\n#include <stdint.h>\ndouble probe(double x) { return floor(x); }\n")
     built = subprocess.run([compiler, "-shared", "-fPIC", "-o", tmp_path / "probe.so", source, "-lm"], check=False)
     assert loops.available or built.returncode != 0, "install the package again: `make`"
+
+
+def test_all_that_the_loops_are_compiled_from_is_packed_and_makes_them_anew():
+    """Where `loops.c` was packed without what it includes, an install would go on without the loops."""
+    root = Path(__file__).parents[2]
+    included = re.findall(r'^#include "(.+)"$', (root / "mpc/native/loops.c").read_text(), re.M)
+    assert set(included) == {path.name for path in (root / "mpc/native").glob("*.h")}
+    setup, make = (root / "setup.py").read_text(), (root / "Makefile").read_text()
+    assert "include_dirs" not in setup  # then it would be of somewhere else
+    for name in set(included):
+        assert f'"mpc/native/{name}"' in setup
+        assert f" mpc/native/{name}" in make
 
 
 def test_a_library_that_is_none_or_has_another_form_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -80,6 +93,7 @@ def odd(array: np.ndarray) -> np.ndarray:
 @given(
     st.sampled_from(FIELDS),
     st.integers(0, 7),
+    st.integers(0, 2),
     st.one_of(st.integers(0, 40), st.integers(BLOCK - 2, BLOCK + 40), st.just(2 * BLOCK + 1)),
     st.integers(0, 9),
     st.integers(0, 9),
@@ -87,16 +101,17 @@ def odd(array: np.ndarray) -> np.ndarray:
 )
 @settings(deadline=None, max_examples=60)
 def test_a_put_is_that_of_integers_and_writes_nothing_beside_its_part(
-    field: PrimeField, count: int, width: int, lead: int, behind: int, minus: bool
+    field: PrimeField, count: int, spare: int, width: int, lead: int, behind: int, minus: bool
 ):
     around = field.uniform(width + 32, SeededRandomness(b"total"))
     around[16 : 16 + width // 2] = field.modulus - 1
     before, part = around.copy(), slice(16, 16 + width)
-    rows = words(field, (count, lead + width + behind), b"rows")
+    rows = words(field, (count + spare, lead + width + behind), b"rows")
     rows_before = rows.copy()
-    expected, outside = by_integers(around[part], rows[:, lead : lead + width], field, minus=minus)
+    expected, outside = by_integers(around[part], rows[:count, lead : lead + width], field, minus=minus)
     total = loops.Total(around, rows.reshape(-1), mask=int(field.mask), modulus=field.modulus)
-    found = total.put(part, count, apart=rows.shape[1], lead=lead, minus=minus)
+    stretch = total.stretch(part, count + spare, apart=rows.shape[1], lead=lead)
+    found = stretch.put(count, minus=minus)
     assert around[part].tolist() == expected
     assert {(row, place.start // BLOCK) for row, place in found} == outside
     assert all(place.stop - place.start == BLOCK for _, place in found)
@@ -113,11 +128,12 @@ def test_one_word_that_is_not_below_the_modulus_is_seen_wherever_it_is(field: Pr
     width = BLOCK + 13
     vector, buffer = field.zeros(width), field.zeros(4 * width)
     total = loops.Total(vector, buffer, mask=int(field.mask), modulus=field.modulus)
-    assert not total.put(slice(0, width), 4, apart=width, lead=0, minus=False)
+    stretch = total.stretch(slice(0, width), 4, apart=width, lead=0)
+    assert not stretch.put(4, minus=False)
     buffer[outside * width + place] = 2**32 - 1
-    ((row, stretch),) = total.put(slice(0, width), 4, apart=width, lead=0, minus=True)
+    ((row, block),) = stretch.put(4, minus=True)
     assert row == outside
-    assert stretch.start <= place < stretch.stop
+    assert block.start <= place < block.stop
     assert not vector.any()
 
 
@@ -285,8 +301,17 @@ def test_what_lies_outside_is_refused(part: slice, rows: int, apart: int, lead: 
     vector = M31.zeros(10)
     total = loops.Total(vector, M31.zeros(24) + M31.dtype.type(1), mask=2**31 - 1, modulus=2**31 - 1)
     with pytest.raises(ValueError, match="do not lie in the buffer"):
-        total.put(part, rows, apart=apart, lead=lead, minus=False)
+        total.stretch(part, rows, apart=apart, lead=lead)
     assert not vector.any()
+
+
+@compiled
+@pytest.mark.parametrize("rows", [-1, 3])
+def test_more_rows_than_a_stretch_was_made_for_are_refused(rows: int):
+    total = loops.Total(M31.zeros(8), M31.zeros(24), mask=2**31 - 1, modulus=2**31 - 1)
+    stretch = total.stretch(slice(0, 8), 2, apart=8, lead=0)
+    with pytest.raises(ValueError, match="room for 2"):
+        stretch.put(rows, minus=False)
 
 
 def test_without_the_loops_nothing_is_done(monkeypatch: pytest.MonkeyPatch):

@@ -150,7 +150,7 @@ def test_a_sum_of_few_seeds_takes_the_same_ways_as_one_of_many(bits: int, count:
 
 @pytest.mark.parametrize("cores", [2, 3])
 @pytest.mark.parametrize(
-    ("length", "plus", "minus"), [(2**18 + 5, 3, 2), (2**17, 3, 2), (2**12, 100, 200), (2**17, 0, 5)]
+    ("length", "plus", "minus"), [(2**21 + 5, 1, 1), (2**17, 3, 2), (2**12, 100, 200), (2**17, 0, 5), (2**17, 1, 0)]
 )
 @pytest.mark.parametrize("field", [M31, JUST_ABOVE_2_31, PrimeField.with_bits(26)], ids=str)
 def test_any_number_of_cores_makes_the_same_sum(

@@ -46,7 +46,7 @@ from protocols.messages import (
     UnmaskShares,
 )
 from protocols.secagg import Client
-from protocols.session import Variant
+from protocols.session import WIRE, Variant
 from protocols.wire import Codec
 
 HERE = Path(__file__).parent
@@ -402,7 +402,7 @@ class Scribe:
         good = self.codec.encode(message)
         self._show(who, sender, "a byte left over", good + b"\0")
         self._show(who, sender, "cut", good[:-1])
-        self._show(who, sender, "of another version", good[:1] + b"\2" + good[2:])
+        self._show(who, sender, "of another version", good[:1] + b"\1" + good[2:])
         self._show(who, sender, "a message of another round", self.codec.encode(self.out_of_place(message)))
         for note, spoiled in self.spoil(message):
             self._show(who, sender, note, self.codec.encode(spoiled))
@@ -434,7 +434,7 @@ def _spoil_of_server(message: Any) -> Iterator[Spoiled]:
     match message:
         case Invitation(params):
             yield "another vector", Invitation(replace(params, spec=replace(params.spec, length=5)))
-            yield "the wire of real sessions", Invitation(replace(params, wire="veilsum/1"))
+            yield "the wire of real sessions", Invitation(replace(params, wire=WIRE))
             foreign = replace(params.subject, model=bytes(32))
             yield "another model", Invitation(replace(params, subject=foreign))
         case Roster(entries):

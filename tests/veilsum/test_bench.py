@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -167,7 +168,8 @@ def test_the_floors_do_what_they_are_named_for(monkeypatch):
     for work in (floors.agreements(1), floors.derivations(1), floors.checks(1), floors.copying(8)):
         work()
     floors.aes(floors.best_chunk() + 3)
-    floors.aes(1 << 20, cores=2)
+    with ThreadPoolExecutor(2) as pool:
+        floors.aes_on(pool, 1 << 20, 2)
     floors.best_chunk.cache_clear()
 
 

@@ -20,14 +20,14 @@ CHUNKS: Final = (1 << 16, 1 << 18, 1 << 20)  # bytes
 _PROBE: Final = 1 << 26
 
 
-def aes(size: int, cores: int = 1) -> None:
-    """AES-128-CTR, `size` bytes in chunks of the fastest size, shared among threads."""
-    each = size // cores
-    if cores == 1:
-        _aes(best_chunk(), each)
-        return
-    with ThreadPoolExecutor(cores) as pool:
-        list(pool.map(partial(_aes, best_chunk()), [each] * cores))
+def aes(size: int) -> None:
+    """AES-128-CTR, `size` bytes in chunks of the fastest size."""
+    _aes(best_chunk(), size)
+
+
+def aes_on(pool: ThreadPoolExecutor, size: int, count: int) -> None:
+    """The same, shared among so many threads, which are there already."""
+    list(pool.map(partial(_aes, best_chunk()), [size // count] * count))
 
 
 @cache

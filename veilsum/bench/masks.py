@@ -8,12 +8,13 @@ from typing import Any, Final
 from mpc.field import PrimeField
 from mpc.prg import SEED_BYTES, Seed, accumulate
 from mpc.randomness import SystemRandomness
-from veilsum import cores
+from net import cores
 from veilsum.bench import floors
 from veilsum.bench.measuring import Scale, Work, by_turns, compare, rounded
 
 BITS: Final = (26, 31, 61)
 SEEDS: Final = 32
+SEEDS_FOR_THREADS: Final = 512  # work of a server: threads that were asleep take milliseconds to be spread over cores
 
 
 def measure(scale: Scale) -> list[dict[str, Any]]:
@@ -23,10 +24,10 @@ def measure(scale: Scale) -> list[dict[str, Any]]:
 
 def measure_threads(scale: Scale) -> dict[str, float]:
     """One thread's time over two threads', of masks of 26 bits and of raw AES-CTR."""
-    work, size = masking(26, length(scale))
+    work, size = masking(26, length(scale), SEEDS_FOR_THREADS)
     with ThreadPoolExecutor(2) as pool:
         works: list[Work] = [partial(on_threads, work, count, pool) for count in (1, 2)]
-        works += [partial(floors.aes, size, count) for count in (1, 2)]
+        works += [partial(floors.aes, size), partial(floors.aes_on, pool, size, 2)]
         one, two, raw_one, raw_two = map(median, by_turns(works, scale.times))
     return {"two_over_one": rounded(one / two), "raw_aes_two_over_one": rounded(raw_one / raw_two)}
 
@@ -35,13 +36,13 @@ def length(scale: Scale) -> int:
     return 200_000 if scale.quick else 1_000_000
 
 
-def masking(bits: int, elements: int) -> tuple[Work, int]:
-    """Adding 32 masks to a vector, and the bytes of keystream that it takes."""
+def masking(bits: int, elements: int, masks: int = SEEDS) -> tuple[Work, int]:
+    """Adding masks to a vector, and the bytes of keystream that it takes."""
     field, rand = PrimeField.with_bits(bits), SystemRandomness()
     vector = field.uniform(elements, rand)
-    seeds = [Seed(rand.bytes(SEED_BYTES)) for _ in range(SEEDS)]
+    seeds = [Seed(rand.bytes(SEED_BYTES)) for _ in range(masks)]
     work = partial(accumulate, vector, field, "bench", plus=seeds, minus=[])
-    return work, SEEDS * elements * field.itemsize
+    return work, masks * elements * field.itemsize
 
 
 def on_threads(work: Work, count: int, pool: ThreadPoolExecutor) -> None:

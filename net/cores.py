@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 
 from mpc.spreading import Task, spreading
+
+_MOST = 8
 
 
 @contextmanager
@@ -21,10 +23,13 @@ def spread_over(pool: ThreadPoolExecutor, count: int) -> AbstractContextManager[
 
 
 def available() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use, and has a use for: past eight its threads would wait for the interpreter."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _MOST)
 
 
 def _run(pool: ThreadPoolExecutor, tasks: Sequence[Task]) -> None:
-    for done in [pool.submit(task) for task in tasks]:
+    running = [pool.submit(task) for task in tasks]
+    wait(running)  # all of them, also where one fails: they write where their caller goes on
+    for done in running:
         done.result()
