@@ -23,8 +23,10 @@ quick: .venv/dev.stamp
 slow: .venv/dev.stamp
 	$(BIN)/pytest -m "slow and not exhaustive" -n 2 --dist loadgroup
 
-exhaustive: .venv/dev.stamp  ## the searches and the crashes in all their cases, and five times what `slow` draws
+exhaustive: .venv/dev.stamp  ## searches, crashes and processes in all their cases, and five times what `slow` draws
 	VEILSUM_EXAMPLES=5 $(BIN)/pytest -m slow -n 2 tests/mpc tests/protocols tests/conformance tests/net
+	$(BIN)/pytest -m exhaustive -n 2 --dist loadgroup --ignore tests/mpc --ignore tests/protocols \
+		--ignore tests/conformance --ignore tests/net
 
 fuzz: .venv/dev.stamp  ## a minute of fuzzing, all targets in turn; findings stay in .fuzz
 	$(BIN)/python tests/fuzz --seconds 60

@@ -34,8 +34,8 @@ def digest(label: str, *parts: Part) -> bytes:
     type, bool among them, and ValueError for an integer outside 0..2^64-1.
     """
     # TupleHash256 itself absorbs its parts one call each, which costs twice what hashing them does
-    encoded = b"".join(map(_counted, (label, *parts))) + _END_OF_TUPLE
-    hashed: bytes = _cshake(encoded, _DOMAIN.encode(), b"TupleHash").read(DIGEST_BYTES)
+    encoded = [_counted_head(len(part)) + part if type(part) is bytes else _counted(part) for part in (label, *parts)]
+    hashed: bytes = _cshake(b"".join(encoded) + _END_OF_TUPLE, _DOMAIN.encode(), b"TupleHash").read(DIGEST_BYTES)
     return hashed
 
 
@@ -63,7 +63,17 @@ def expand_key(secret: bytes, info: bytes, length: int) -> bytes:
 
 def encode_parts(label: str, *parts: Part) -> bytes:
     """The injective encoding of a label and parts behind the project's name; raises as `digest` does."""
-    return _begun(label) + b"".join(map(_prefixed, parts))
+    # nearly all parts are of two types, told apart right here, since this runs for every part of every key
+    return _begun(label) + b"".join(
+        [
+            _prefixed_head(len(part)) + part
+            if type(part) is bytes
+            else _INT_HEAD + part.to_bytes(_INT_BYTES, "little")
+            if type(part) is int and 0 <= part < _INT_END
+            else _prefixed(part)
+            for part in parts
+        ]
+    )
 
 
 @lru_cache(maxsize=_LABELS)
@@ -77,6 +87,11 @@ def _counted(part: Part) -> bytes:
 
 
 @lru_cache(maxsize=_LABELS)
+def _counted_head(length: int) -> bytes:
+    """What stands before so many bytes."""
+    return _count_head(1 + length) + b"b"
+
+
 def _count_head(length: int) -> bytes:
     """What stands before a string in encode_string of SP 800-185: its length in bits, as few bytes as it takes behind
     their number."""
@@ -86,17 +101,13 @@ def _count_head(length: int) -> bytes:
 
 
 def _prefixed(part: Part) -> bytes:
-    kind = type(part)  # nearly all are of these two: told apart at once, since this runs for every part of every key
-    if kind is bytes:
-        return _bytes_head(len(part)) + part  # type: ignore[arg-type,operator]
-    if kind is int and 0 <= part < _INT_END:  # type: ignore[operator]
-        return _INT_HEAD + part.to_bytes(_INT_BYTES, "little")  # type: ignore[union-attr]
     body = _tagged(part)
     return len(body).to_bytes(_INT_BYTES, "little") + body
 
 
 @lru_cache(maxsize=_LABELS)
-def _bytes_head(length: int) -> bytes:
+def _prefixed_head(length: int) -> bytes:
+    """What stands before so many bytes."""
     return (1 + length).to_bytes(_INT_BYTES, "little") + b"b"
 
 

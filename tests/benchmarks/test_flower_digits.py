@@ -65,6 +65,7 @@ def averaged(seed, rounds):
     return accuracy(net, seed)
 
 
+@pytest.mark.exhaustive  # CI trains in the same engine: tests/fl_integration/test_flower_example.py
 @pytest.mark.xdist_group("runtime")
 def test_six_rounds_in_the_simulation_engine_that_each_lose_a_node_train_as_plain_averaging_does():
     ours = in_own_process("veilsum", seed=3, rounds=6)

@@ -57,7 +57,9 @@ def told(process):
     return [line for line in lines if "event" in line], reports, err
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    "stage", [pytest.param(stage, marks=[] if at % 2 else [pytest.mark.exhaustive]) for at, stage in enumerate(STAGES)]
+)
 def test_a_member_killed_at_any_stage_is_in_the_sum_exactly_if_its_input_had_left(mesh_of, tmp_path, stage):
     had_left = STAGES.index(stage) > STAGES.index(MESH.input_stage.value)
     processes = mesh_of(4, colluding=1, kill={3: stage}, steps=3)

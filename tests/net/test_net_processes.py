@@ -28,13 +28,23 @@ def stages_of(family, variant):
     return [stage.value for stage in family.stages(variant)]
 
 
+def each_second(stages):
+    """The others in `make exhaustive`."""
+    return [pytest.param(stage, marks=[] if at % 2 else [pytest.mark.exhaustive]) for at, stage in enumerate(stages)]
+
+
 def sessions():
-    """Every stage of every protocol that has a coordinator, in each of its variants; five banks or four."""
+    """Every stage of every protocol that has a coordinator, in each of its variants; five banks or four.
+
+    CI runs all of the default one, and of the others each second stage.
+    """
     for family in FAMILIES.values():
         banks, variants = (5, family.variants) if family is SECAGG else (4, family.variants[:1])
         for variant in variants if family.collector else ():
-            for stage in stages_of(family, variant):
-                yield pytest.param(family, banks, variant, stage, id=f"{family.name}-{variant.value}-{stage}")
+            for place, stage in enumerate(stages_of(family, variant)):
+                often = (family is SECAGG and variant is Variant.ACTIVE) or place % 2
+                name, marks = f"{family.name}-{variant.value}-{stage}", [] if often else [pytest.mark.exhaustive]
+                yield pytest.param(family, banks, variant, stage, id=name, marks=marks)
 
 
 @pytest.mark.parametrize(("family", "banks", "variant", "stage"), list(sessions()))
@@ -71,7 +81,7 @@ def test_a_bank_killed_at_any_stage_is_in_the_sum_exactly_if_its_input_had_left(
     assert all((tmp_path / f"bank-{place}.model").read_bytes() == model for place in rest)
 
 
-@pytest.mark.parametrize("stage", stages_of(SECAGG, Variant.ACTIVE))
+@pytest.mark.parametrize("stage", each_second(stages_of(SECAGG, Variant.ACTIVE)))
 def test_below_the_threshold_every_bank_is_told_keeps_no_secret_and_holds_the_last_model(
     consortium_of, tmp_path, stage
 ):

@@ -93,7 +93,7 @@ LOAD_BEARING = {"after U3 is fixed": also(AwaitingSurvivors, same), "of the drop
 
 
 @pytest.mark.parametrize("rule", LOAD_BEARING)
-@pytest.mark.parametrize(("n", "c"), [(3, 0), slow(4, 0), slow(4, 1)])
+@pytest.mark.parametrize(("n", "c"), [(3, 0), exhaustive(4, 0), exhaustive(4, 1)])
 def test_without_a_load_bearing_rule_of_the_fallback_a_smaller_sum_is_learnt(
     rule: str, n: int, c: int, monkeypatch: Patch
 ) -> None:

@@ -94,7 +94,7 @@ def test_the_coordinator_sees_the_same_values_as_often_whatever_the_inputs(input
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("inputs", TWO_WAYS)
+@pytest.mark.parametrize("inputs", [TWO_WAYS[0], pytest.param(TWO_WAYS[1], marks=pytest.mark.exhaustive)])
 def test_the_same_over_many_sessions_of_one_element(inputs: tuple[int, ...]) -> None:
     require_no_leak(inputs, sessions=700, length=1)
 

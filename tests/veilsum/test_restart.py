@@ -13,6 +13,11 @@ from protocols.session import Variant
 
 pytestmark = pytest.mark.slow
 
+# CI runs each second one; beneath the commands, after each write: `tests/net/test_net_crashing.py`
+STAGES = [
+    pytest.param(stage, marks=[] if at % 2 else [pytest.mark.exhaustive])
+    for at, stage in enumerate(SECAGG.stages(Variant.ACTIVE))
+]
 BANKS = ("a", "b", "c", "d")
 ROUNDS = 4
 FATAL_ROUND = 2
@@ -105,7 +110,7 @@ def ended_well(place, *processes, banks=()) -> State:
     return state
 
 
-@pytest.mark.parametrize("stage", SECAGG.stages(Variant.ACTIVE))
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_coordinator_that_was_killed_goes_on_with_the_session_that_was_open(training, start, bank, stage):
     place = training
     dying = start(place.coordinator(), stage.value, code=DYING_COORDINATOR)
@@ -132,7 +137,7 @@ def test_a_party_that_was_killed_and_is_back_within_its_grace_is_in_every_sum(tr
     assert [entry["parties"] for entry in state.history] == [len(BANKS)] * ROUNDS
 
 
-@pytest.mark.parametrize("stage", SECAGG.stages(Variant.ACTIVE))
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_party_that_was_killed_joins_a_later_session(training, start, bank, stage):
     place = training
     coordinator = start("coordinator", place.coordinator(grace=0.0))
