@@ -63,16 +63,9 @@ def expand_key(secret: bytes, info: bytes, length: int) -> bytes:
 
 def encode_parts(label: str, *parts: Part) -> bytes:
     """The injective encoding of a label and parts behind the project's name; raises as `digest` does."""
-    # nearly all parts are of two types, told apart right here, since this runs for every part of every key
+    # most parts are bytes: those are told apart right here, since this runs for every part of every key
     return _begun(label) + b"".join(
-        [
-            _prefixed_head(len(part)) + part
-            if type(part) is bytes
-            else _INT_HEAD + part.to_bytes(_INT_BYTES, "little")
-            if type(part) is int and 0 <= part < _INT_END
-            else _prefixed(part)
-            for part in parts
-        ]
+        [_prefixed_head(len(part)) + part if type(part) is bytes else _prefixed(part) for part in parts]
     )
 
 
@@ -88,7 +81,7 @@ def _counted(part: Part) -> bytes:
 
 @lru_cache(maxsize=_LABELS)
 def _counted_head(length: int) -> bytes:
-    """What stands before so many bytes."""
+    """What `_counted` puts before a part that is so many bytes."""
     return _count_head(1 + length) + b"b"
 
 
@@ -101,13 +94,15 @@ def _count_head(length: int) -> bytes:
 
 
 def _prefixed(part: Part) -> bytes:
+    if type(part) is int and 0 <= part < _INT_END:
+        return _INT_HEAD + part.to_bytes(_INT_BYTES, "little")
     body = _tagged(part)
     return len(body).to_bytes(_INT_BYTES, "little") + body
 
 
 @lru_cache(maxsize=_LABELS)
 def _prefixed_head(length: int) -> bytes:
-    """What stands before so many bytes."""
+    """What `_prefixed` puts before a part that is so many bytes."""
     return (1 + length).to_bytes(_INT_BYTES, "little") + b"b"
 
 

@@ -81,14 +81,8 @@ class AgreementKey:
     raw: bytes
 
     def __post_init__(self) -> None:
-        raw = self.raw
-        # what most keys pass, at once: this runs four times for each pair of parties
-        if type(raw) is bytes and len(raw) == KEY_BYTES:
-            u = int.from_bytes(raw, "little")
-            if u < _P25519 and u not in _LOW_ORDER_U:
-                return
-        _require_length(raw)
-        _require_coordinate(int.from_bytes(raw, "little"), low_order=_LOW_ORDER_U)
+        _require_length(self.raw)
+        _require_coordinate(int.from_bytes(self.raw, "little"), low_order=_LOW_ORDER_U)
 
     def __repr__(self) -> str:
         return f"AgreementKey({self.raw.hex()})"

@@ -22,10 +22,11 @@ _AT, _SIZE, _BITS, _REAL = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint, ctyp
 _U32, _U64, _INT = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int
 
 
-class _Put(ctypes.Structure):
-    """What stays the same from call to call: converting it each time would cost as much as a short loop."""
+class _StretchInC(ctypes.Structure):
+    """`struct stretch` of loops.c, in its order and types: handed over once, since to convert all of it at each call
+    would cost as much as a short loop."""
 
-    _fields_ = [  # as ctypes reads it
+    _fields_ = [
         ("sum", _AT),
         ("rows", _AT),
         ("outside", _AT),
@@ -168,9 +169,9 @@ class Total:
 
 
 class Stretch:
-    """A part of a total, to which rows are added."""
+    """A part of a total, to which rows are added and from which rows are subtracted, by one thread at a time."""
 
-    __slots__ = ("_add", "_at", "_blocks", "_kept", "_most", "_outside", "_put", "_subtract")
+    __slots__ = ("_add", "_at", "_blocks", "_in_c", "_kept", "_most", "_outside", "_subtract")
 
     def __init__(self, total: Total, part: slice, rows: int, apart: int, lead: int) -> None:
         width = part.stop - part.start
@@ -178,7 +179,7 @@ class Stretch:
         self._add, self._subtract = total._add, total._subtract
         self._blocks = -(-width // _block)
         self._outside = (ctypes.c_char * (rows * self._blocks))()
-        self._put = _Put(
+        self._in_c = _StretchInC(
             total._at + part.start * total._size,
             total._rows_at + lead * total._size,
             ctypes.addressof(self._outside),
@@ -187,7 +188,7 @@ class Stretch:
             total._mask,
             total._modulus,
         )
-        self._at = ctypes.addressof(self._put)
+        self._at = ctypes.addressof(self._in_c)
 
     def put(self, rows: int, *, minus: bool) -> Sequence[tuple[int, slice]]:
         """Add so many rows, cut to the mask, to the part; or subtract them.
@@ -201,8 +202,6 @@ class Stretch:
         if not loop(self._at, rows):
             return ()
         found = (
-            divmod(place, self._blocks)
-            for place, one in enumerate(self._outside.raw[: rows * self._blocks])
-            if one != 0
+            divmod(place, self._blocks) for place, one in enumerate(self._outside.raw[: rows * self._blocks]) if one
         )
         return [(row, slice(block * _block, (block + 1) * _block)) for row, block in found]

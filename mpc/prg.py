@@ -24,7 +24,7 @@ from mpc import loops
 from mpc.field import FieldVector, PrimeField
 from mpc.hashing import encode_parts, expand_key
 from mpc.lazy import sum_of
-from mpc.spreading import spread
+from mpc.spreading import cores, spread
 from mpc.work import count
 
 SEED_BYTES = 32
@@ -34,7 +34,7 @@ _WINDOW = 1 << 15  # blocks of a stream made at a time, 512 KiB: they stay in ca
 _BATCH = 1 << 16  # blocks whose counters are kept, 1 MiB
 _ROOM = 3 * _WINDOW  # blocks of several streams that are looked at together: three rows are added at once
 _ONE_BY_ONE = ECB()
-_LONG = 1 << 23  # bytes of a vector that cores share by slices; of a shorter one each core takes some of the seeds
+_LONG = 1 << 23  # bytes of a vector that cores share by slices; of a shorter one each takes some of enough seeds
 _SMALLEST_SLICE = 1 << 15  # elements: below it a second core saves nothing
 _SMALLEST_SHARE = 1 << 20  # bytes of keystream, for the same reason
 
@@ -96,9 +96,9 @@ def accumulate(
     """Add the vectors of the seeds in `plus` to `acc` and subtract those in `minus`, in place.
 
     acc: elements `start`.. of a vector over the field. The result is that of `expand` and then `add` or `sub`, seed by
-    seed; but no mask is ever there as a whole, and one core makes nothing of the vector's length.
-    Raises FieldError when `acc` is no vector over the field, ValueError for a negative start. Where it raises anything
-    else on its way, some of the masks are on.
+    seed; but one core makes nothing of the vector's length, and of several each has one such vector at most.
+    Raises FieldError when `acc` is no vector over the field, ValueError for a negative start. After any other error
+    `acc` is of no use.
     """
     if field.check(acc).ndim != 1 or start < 0:
         raise ValueError("one vector is wanted, and a start that is not negative")
@@ -106,7 +106,7 @@ def accumulate(
     count(streams=streams, stream_bytes=streams * acc.nbytes)
     if not streams or not len(acc):
         return
-    by = _by_slices if streams == 1 or acc.nbytes >= _LONG else _by_seeds
+    by = _by_slices if streams < cores() or acc.nbytes >= _LONG else _by_seeds
     by(acc, field, label, plus, minus, start)
 
 

@@ -42,6 +42,11 @@ def spreading(run: RunTasks, *, cores: int) -> Iterator[None]:
         _how.reset(token)
 
 
+def cores() -> int:
+    """For so many cores `spread` cuts."""
+    return _how.get().cores
+
+
 def spread(work: Callable[[slice], None], length: int, *, smallest: int) -> None:
     """Call `work` for slices that make up 0..length-1, at most one a core, none but the last shorter than `smallest`.
 

@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 
-from mpc.spreading import Task, spreading
+from mpc.spreading import Task, one_after_another, spreading
 
 _MOST = 8
 
@@ -29,7 +29,13 @@ def available() -> int:
 
 
 def _run(pool: ThreadPoolExecutor, tasks: Sequence[Task]) -> None:
-    running = [pool.submit(task) for task in tasks]
-    wait(running)  # all of them, also where one fails: they write where their caller goes on
+    running: list[Future[None]] = []
+    try:
+        for task in tasks:
+            running.append(pool.submit(task))
+    except RuntimeError:  # there is no thread to be had: too many, or the program is ending
+        one_after_another(tasks[len(running) :])
+    finally:
+        wait(running)  # also where one fails: they write where the caller goes on
     for done in running:
         done.result()

@@ -20,7 +20,7 @@ import numpy as np
 from mpc.field import PrimeField
 from protocols.errors import PartyId, WireError
 
-VERSION = 2
+VERSION = 1
 MAX_PARTY = 2**20
 
 # A parsed tree takes up to some 70 times the bytes that it came from. So only this much is ever parsed as a tree; in a

@@ -20,6 +20,7 @@ from benchmarks.reliability.faults import Setting
 from benchmarks.reliability.files import Folder
 from benchmarks.reliability.story import Fact, Failed, Happening, Listening, Reported, Sent, Summed, Told
 from benchmarks.reliability.training import Naming, initial
+from net import cores
 from net.config import Address, load_coordinator, load_party
 from net.coordinator import run_coordinator
 from net.errors import NetError
@@ -96,7 +97,8 @@ def _run(folder: Folder, place: int | None, tell: Tell, main: Callable[[], Any])
     logging.basicConfig(stream=log, level=logging.DEBUG, format="%(relativeCreated)d %(name)s %(message)s")
     faulthandler.register(signal.SIGUSR1, file=log)
     try:
-        trio.run(main)
+        with cores.threads(cores.available()):  # as the processes' own commands do
+            trio.run(main)
     except NetError as exc:
         tell(Failed(time.monotonic(), type(exc).__name__, str(exc)))
         sys.exit(1)

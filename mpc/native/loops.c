@@ -23,8 +23,9 @@ enum {
 int form(void) { return FORM; }
 int block(void) { return BLOCK; }
 
-/* What stays the same from call to call of put.h's loops. */
-struct put {
+/* Of a sum and its rows, what stays the same from call to call of put.h's loops. loops.py fills it: FORM goes up when its
+   members change. */
+struct stretch {
     void *sum;
     const void *rows;
     uint8_t *outside;

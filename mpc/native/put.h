@@ -1,9 +1,10 @@
 /* The loop NAME, for words of the type WORD: loops.c includes this once for each. MINUS: whether it takes off.
 
    Adds `count` rows of `width` words, cut to `mask`, to `sum` mod p, or takes them off. The rows begin `apart` words
-   from each other. Every word of the sum is below p before and after. A cut word that is not below p counts as 0; where a block
-   of a row has one, `outside` is 1 for it, and else 0: the blocks of the first row, then those of the next. Returns
-   whether any has. p and mask are below half of what a word holds, so that a difference below 0 shows by its top bit.
+   from each other. Every word of the sum is below p before and after. A cut word that is not below p counts as 0;
+   where a block of a row has one, `outside` is 1 for it, and else 0: the blocks of the first row, then those of the
+   next. Returns whether any has. p and mask are below half of what a word holds, so that a difference below 0 shows by
+   its top bit.
 
    Three rows go by at once where 4 * p is a word: then the sum is read, reduced and written once for all three. */
 
@@ -13,12 +14,12 @@
 /* `next` less `multiple` of p where that is not below 0: where it is, it goes round and is the larger one. */
 #define LESS(next, multiple) ((WORD)(next - multiple * p) < next ? (WORD)(next - multiple * p) : next)
 
-FOR_ANY_CPU int NAME(const struct put *put, size_t count) {
-    WORD *restrict sum = put->sum;
-    const WORD *restrict rows = put->rows;
-    uint8_t *restrict outside = put->outside;
-    const size_t apart = put->apart, width = put->width;
-    const WORD mask = (WORD)put->mask, p = (WORD)put->p;
+FOR_ANY_CPU int NAME(const struct stretch *of, size_t count) {
+    WORD *restrict sum = of->sum;
+    const WORD *restrict rows = of->rows;
+    uint8_t *restrict outside = of->outside;
+    const size_t apart = of->apart, width = of->width;
+    const WORD mask = (WORD)of->mask, p = (WORD)of->p;
     const size_t blocks = (width + BLOCK - 1) / BLOCK, by_three = p <= (WORD)-1 / 4 ? count - count % 3 : 0;
     WORD all = 0;
     for (size_t block = 0; block < blocks; block++, outside++) {

@@ -80,6 +80,6 @@ def held_shares(
 
 
 def points_of(u1: Iterable[PartyId], holders: Iterable[PartyId]) -> dict[PartyId, int]:
-    """Each holder's Shamir point: 1 + its place in the roster, chosen by nobody."""
+    """Each holder's Shamir point: 1 + its place in the roster, chosen by nobody. holders: of U1, as callers checked."""
     order = sorted(u1)
     return {party: 1 + bisect_left(order, party) for party in sorted(holders)}

@@ -200,7 +200,13 @@ def test_i_nothing_leaks_where_the_same_groups_always_go_together():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n", [*l_malicious_server.QUICK, pytest.param(5, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize(
+    "n",
+    [
+        pytest.param(n, marks=[] if n in l_malicious_server.QUICK else [pytest.mark.exhaustive])
+        for n in l_malicious_server.FULL
+    ],
+)
 def test_l_too_small_a_sum_is_learnt_exactly_where_quorums_can_miss_each_other(n):
     rows = list(l_malicious_server.rows(n))
     assert [row for row in rows if row.too_small != row.quorums_can_miss_each_other] == []

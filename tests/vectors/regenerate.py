@@ -402,7 +402,7 @@ class Scribe:
         good = self.codec.encode(message)
         self._show(who, sender, "a byte left over", good + b"\0")
         self._show(who, sender, "cut", good[:-1])
-        self._show(who, sender, "of another version", good[:1] + b"\1" + good[2:])
+        self._show(who, sender, "of another version", good[:1] + b"\2" + good[2:])
         self._show(who, sender, "a message of another round", self.codec.encode(self.out_of_place(message)))
         for note, spoiled in self.spoil(message):
             self._show(who, sender, note, self.codec.encode(spoiled))

@@ -128,7 +128,7 @@ class Scribe:
     def _refuse(self, who: PartyId, sender: PartyId, message: Any) -> None:
         good = self.codec.encode(message)
         self._show(who, sender, "a byte left over", good + b"\0")
-        self._show(who, sender, "of another version", good[:1] + b"\1" + good[2:])
+        self._show(who, sender, "of another version", good[:1] + b"\2" + good[2:])
         if hasattr(message, "signature"):
             self._show(who, sender, "another signature", self.codec.encode(replace(message, signature=bytes(64))))
         if hasattr(message, "under"):
