@@ -157,12 +157,11 @@ def _by_loop(acc: FieldVector, field: PrimeField, batches: "_Batches", start: in
     p = field.modulus
     total = loops.Total(acc, batches.buffer, mask=int(field.mask), modulus=p)
     for window in _windows(field, start, len(acc)):
-        width = window.blocks * _BLOCK // field.itemsize
-        stretch = total.stretch(window.part, batches.most, apart=width, lead=window.lead)
+        stretch = total.stretch(window.part, batches.most, apart=window.width, lead=window.lead)
         for minus, streams in batches.write(window):
             for row, place in stretch.put(len(streams), minus=minus):
                 part, put = acc[window.part][place], field.sub if minus else field.add
-                word = batches.words(len(streams), width)[row, window.elements][place] & field.mask
+                word = batches.words(len(streams), window)[row, window.elements][place] & field.mask
                 outside = np.flatnonzero(word >= p)  # these counted as 0
                 indices = outside + (start + window.part.start + place.start)
                 part[outside] = put(part[outside], streams[row].replacements(indices))
@@ -173,10 +172,9 @@ def _by_passes(acc: FieldVector, field: PrimeField, batches: "_Batches", start: 
     total = sum_of(field, batches.streams, batches.width)
     for window in _windows(field, start, len(acc)):
         part, first = acc[window.part], start + window.part.start - window.lead
-        width = window.blocks * _BLOCK // field.itemsize
-        total.begin(part, window.lead, width)
+        total.begin(part, window.lead, window.width)
         for minus, streams in batches.write(window):
-            words = batches.words(len(streams), width)
+            words = batches.words(len(streams), window)
             np.bitwise_and(words, field.mask, out=words)
             if int(np.maximum.reduce(words, axis=None)) >= field.modulus:
                 _replace(words, streams, field.modulus, first)
@@ -193,11 +191,12 @@ def _replace(rows: FieldVector, streams: Sequence["_Keystream"], p: int, first: 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """`blocks` blocks from `block` on, all of one batch, that hold a part of a slice. The part begins `lead` elements
-    into them."""
+    """`blocks` blocks from `block` on, all of one batch, that hold a part of a slice. They have `width` elements; the
+    part begins `lead` elements into them."""
 
     block: int
     blocks: int
+    width: int
     lead: int
     part: slice
 
@@ -214,7 +213,8 @@ def _windows(field: PrimeField, start: int, length: int) -> Iterator[_Window]:
     while at < stop:
         block, lead = divmod(at, each)
         end = min((block + min(_WINDOW, _BATCH - block % _BATCH)) * each, stop)
-        yield _Window(block, -(-end // each) - block, lead, slice(at - start, end - start))
+        blocks = -(-end // each) - block
+        yield _Window(block, blocks, blocks * each, lead, slice(at - start, end - start))
         at = end
 
 
@@ -328,9 +328,9 @@ class _Batches:
                 stream.write(counters, slot)
             yield batch
 
-    def words(self, rows: int, width: int) -> FieldVector:
+    def words(self, rows: int, window: _Window) -> FieldVector:
         """So many rows as they lie in the buffer: scratch, all bits of the keystream."""
-        return self.buffer[: rows * width].reshape(rows, width)
+        return self.buffer[: rows * window.width].reshape(rows, window.width)
 
     def _cut(self, size: int) -> list[memoryview]:
         """Where each stream writes `size` bytes, and a block more that the next one writes over."""

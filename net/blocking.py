@@ -23,8 +23,7 @@ def coordinate(
     config: CoordinatorConfig, workload: Workload, initial: bytes, *, on_report: OnReport, on_listening: OnListening
 ) -> None:
     """`run_coordinator`, to its end."""
-    with cores.threads(cores.available()):
-        trio.run(partial(run_coordinator, config, workload, initial, on_report=on_report, on_listening=on_listening))
+    cores.run(partial(run_coordinator, config, workload, initial, on_report=on_report, on_listening=on_listening))
 
 
 def take_part(
@@ -38,8 +37,7 @@ def take_part(
 ) -> None:
     """`run_party`, to its end."""
     hooks = partial(run_party, before_send=before_send, on_event=on_event, on_report=on_report)
-    with cores.threads(cores.available()):
-        trio.run(hooks, config, workload, initial)
+    cores.run(hooks, config, workload, initial)
 
 
 class PartyThread:
@@ -82,8 +80,7 @@ class PartyThread:
     def _run(self) -> None:
         error: Exception | None = None
         try:
-            with cores.threads(cores.available()):
-                trio.run(self._take_part)
+            cores.run(self._take_part)
         except Exception as exc:
             error = exc
         finally:

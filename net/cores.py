@@ -1,9 +1,12 @@
 """The cores of this machine, for what `mpc.spreading` can cut into parts."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import trio
 
 from mpc.spreading import Task, one_after_another, spreading
 
@@ -20,6 +23,12 @@ def threads(count: int) -> Iterator[None]:
 def spread_over(pool: ThreadPoolExecutor, count: int) -> AbstractContextManager[None]:
     """The same with threads that are there already."""
     return spreading(lambda tasks: _run(pool, tasks), cores=count)
+
+
+def run(main: Callable[..., Awaitable[object]], *args: Any) -> None:
+    """`trio.run`; vectors are masked and unmasked on all cores."""
+    with threads(available()):
+        trio.run(main, *args)
 
 
 def available() -> int:

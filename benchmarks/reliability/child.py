@@ -11,8 +11,6 @@ from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any
 
-import trio
-
 from benchmarks.reliability.attacks import ATTACKS, Attacker
 from benchmarks.reliability.attacks import attack as run_attack
 from benchmarks.reliability.crowd import run_crowd
@@ -97,8 +95,7 @@ def _run(folder: Folder, place: int | None, tell: Tell, main: Callable[[], Any])
     logging.basicConfig(stream=log, level=logging.DEBUG, format="%(relativeCreated)d %(name)s %(message)s")
     faulthandler.register(signal.SIGUSR1, file=log)
     try:
-        with cores.threads(cores.available()):  # as the processes' own commands do
-            trio.run(main)
+        cores.run(main)  # as the processes' own commands do
     except NetError as exc:
         tell(Failed(time.monotonic(), type(exc).__name__, str(exc)))
         sys.exit(1)
